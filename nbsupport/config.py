@@ -1,0 +1,199 @@
+"""The parameters of every stage, as frozen dataclasses, and the profile files that set them.
+
+A stage reads its parameters from one class here and from nowhere else. Building a class checks types and ranges, so
+that a typing error in a notebook's ``parameters`` cell fails at once and says which name was meant.
+Not here: what a parameter does to the pictures; that stands where it is used.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from nbsupport.errors import ConfigError, unknown
+
+MaskKind = Literal["centre", "rectangles", "strokes", "object", "part"]
+MASK_KINDS: tuple[str, ...] = typing.get_args(MaskKind)
+DATASETS: tuple[str, ...] = ("synthetic", "cub", "pets", "folder")
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
+
+
+def _matches(value: Any, hint: Any) -> bool:
+    """Whether `value` is of the annotated type; an int passes for a float, a bool never passes for an int."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_matches(value, option) for option in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if arguments[-1] is Ellipsis:
+            return all(_matches(item, arguments[0]) for item in value)
+        return len(value) == len(arguments) and all(map(_matches, value, arguments))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint if isinstance(hint, type) else object)
+
+
+def _readable(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Base of all stage configurations: checks types on construction and builds itself from plain mappings."""
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # YAML and papermill know lists only
+                value = tuple(value)
+                object.__setattr__(self, field.name, value)
+            if not _matches(value, hints[field.name]):
+                raise ConfigError(
+                    f"{type(self).__name__}.{field.name} must be {_readable(hints[field.name])}, got {value!r}."
+                )
+            limits = field.metadata.get("between")
+            if limits and value is not None:
+                for item in value if isinstance(value, tuple) else (value,):
+                    if not limits[0] <= item <= limits[1]:
+                        raise ConfigError(
+                            f"{type(self).__name__}.{field.name} must lie between {limits[0]} and {limits[1]}, "
+                            f"got {item!r}."
+                        )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Build the configuration from a mapping; an unknown key is an error that names the nearest valid one."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in names:
+                raise ConfigError(unknown(f"{cls.__name__} parameter", str(key), names))
+        return cls(**values)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the parameters as plain JSON-ready values."""
+        return dataclasses.asdict(self)
+
+
+def between(default: Any, low: float, high: float) -> Any:
+    """A dataclass field with a default and an inclusive range, checked on construction (each item of a tuple)."""
+    return dataclasses.field(default=default, metadata={"between": (low, high)})
+
+
+@dataclass(frozen=True)
+class DataConfig(Config):
+    """Chapter 1: which photographs, at what size, and how they are split.
+
+    `count` is the number of synthetic birds to draw, or for real photographs the largest number to use (0: all of
+    them). `fit` says how a photograph becomes a square: ``crop`` takes the largest square around the middle of the
+    box (or of the picture), ``box`` the box itself, stretched, ``stretch`` the whole picture.
+    """
+
+    dataset: Literal["synthetic", "cub", "pets", "folder"] = "synthetic"
+    data: str | None = None
+    count: int = between(800, 0, 10_000_000)
+    image_size: int = between(64, 16, 1024)
+    fit: Literal["crop", "box", "stretch"] = "crop"
+    captions: str | None = None  # a caption file or folder of its own; None: what lies beside the photographs
+    validation_fraction: float = between(0.15, 0.01, 0.45)
+    test_fraction: float = between(0.25, 0.01, 0.45)
+    near_duplicate_bits: int = between(2, 0, 32)  # perceptual hashes this close (of 64 bits) are one group
+    seed: int = between(0, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class MaskConfig(Config):
+    """Chapter 2: the fixed set of holes, one of each kind for each photograph. Coverages are fractions of the area."""
+
+    kinds: tuple[MaskKind, ...] = MASK_KINDS
+    coverage_low: float = between(0.04, 0.001, 0.9)
+    coverage_high: float = between(0.35, 0.001, 0.9)
+    seed: int = between(0, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class MatchingConfig(Config):
+    """Chapter 4, first half: pre-training of the text and image encoders (DAMSM of AttnGAN)."""
+
+    steps: int = between(300, 0, 10_000_000)
+    batch_size: int = between(32, 2, 4096)
+    learning_rate: float = between(2e-3, 1e-7, 1.0)
+    gamma_words: float = 4.0
+    gamma_sentence: float = 5.0
+    gamma_match: float = 10.0
+    seed: int = between(0, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class TDANetConfig(Config):
+    """The architecture of TDANet (chapter 3). Sizes are channels unless said otherwise."""
+
+    image_size: int = between(64, 32, 512)
+    base_channels: int = between(32, 4, 256)  # "ngf" of the released code
+    max_channels: int = between(256, 8, 2048)
+    latent_channels: int = between(64, 4, 1024)  # "z" of the paper
+    text_channels: int = between(256, 16, 2048)  # word features; half in each direction of the GRU
+    word_channels: int = between(128, 8, 2048)  # word embedding
+    caption_length: int = between(18, 4, 128)  # tokens; longer captions are cut
+    vocabulary_size: int = between(5000, 2, 10_000_000)
+    output_scales: int = between(4, 1, 6)
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """Chapter 4, second half: TDANet's training."""
+
+    steps: int = between(1500, 1, 100_000_000)
+    batch_size: int = between(16, 1, 4096)
+    learning_rate: float = between(1e-3, 1e-8, 1.0)
+    discriminator_learning_rate: float = between(2e-4, 1e-8, 1.0)
+    weight_l1: float = between(20.0, 0.0, 1e4)
+    weight_kl: float = between(1.0, 0.0, 1e4)
+    weight_adversarial: float = between(0.1, 0.0, 1e4)
+    weight_matching: float = between(0.1, 0.0, 1e4)
+    base_channels: int = between(32, 4, 256)
+    latent_channels: int = between(64, 4, 1024)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    checkpoint_every: int = between(500, 1, 10_000_000)
+    seed: int = between(0, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class PairsConfig(Config):
+    """Chapter 5: which inpainters fill which holes of which photographs, into which arms."""
+
+    inpainters: tuple[str, ...] = ("tdanet",)
+    kinds: tuple[MaskKind, ...] = MASK_KINDS
+    arms: tuple[str, ...] = ("original", "regenerated", "spliced")
+    count: int = between(0, 0, 10_000_000)  # photographs to use, 0: all
+    batch_size: int = between(32, 1, 4096)
+    seed: int = between(0, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class DetectorConfig(Config):
+    """Chapter 6: the classifiers and their common training budget."""
+
+    names: tuple[str, ...] = ("resnet34", "efficientnet_lite0")
+    epochs: int = between(6, 1, 10_000)
+    batch_size: int = between(32, 2, 4096)
+    learning_rate: float = between(1e-3, 1e-8, 1.0)
+    fake_arms: tuple[str, ...] = ("spliced", "regenerated")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seeds: tuple[int, ...] = between((0,), 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig(Config):
+    """Chapters 6 to 8: intervals by bootstrap over groups."""
+
+    draws: int = between(2000, 10, 1_000_000)
+    confidence: float = between(0.95, 0.5, 0.999)
+    seed: int = between(0, 0, 2**31 - 1)

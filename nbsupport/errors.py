@@ -1,0 +1,36 @@
+"""Errors that a reader can act on.
+
+Every error that bad input can cause derives from :class:`UserError`. Its message says what was wrong, where, and what
+to do next; the command line prints it without a traceback, a notebook shows it as the last line of one.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can mend: the message is a sentence that says how."""
+
+
+class ConfigError(UserError):
+    """A parameter is unknown, of the wrong type, or out of its range."""
+
+
+class MissingStage(UserError):
+    """A stage was asked for whose input the run folder does not hold yet."""
+
+
+class UnusableImage(UserError):
+    """A file cannot be read as a photograph; ``str(error)`` is the reason that goes into ``rejected.csv``."""
+
+
+def unknown(what: str, name: str, valid: Iterable[str]) -> str:
+    """Return the sentence for an unknown name, naming the nearest valid one and then all of them.
+
+    >>> unknown("profile", "quik", ["smoke", "quick", "full"])
+    "Unknown profile 'quik'. Did you mean 'quick'? Valid: smoke, quick, full."
+    """
+    choices = [str(choice) for choice in valid]
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.0)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"Unknown {what} '{name}'.{hint} Valid: {', '.join(choices)}."

@@ -1,0 +1,16 @@
+"""Random numbers that depend on a seed and on names, never on global state or on the order of work."""
+
+import hashlib
+
+import numpy as np
+
+
+def torch_seed(seed: int, *keys: object) -> int:
+    """A 63-bit seed that is a pure function of `seed` and of any number of keys (image id, purpose, step …)."""
+    text = "\x1f".join([str(seed), *map(str, keys)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def generator(seed: int, *keys: object) -> np.random.Generator:
+    """A numpy generator for `(seed, *keys)`: the same draw for the same names, on any machine, in any order."""
+    return np.random.Generator(np.random.PCG64(torch_seed(seed, *keys)))
