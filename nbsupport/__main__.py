@@ -1,0 +1,321 @@
+"""The command line: ``python -m nbsupport``. It parses, calls the rooms, and prints; it computes nothing.
+
+Exit codes: 0 done; 1 something failed; 2 something was asked for that does not exist (the message names the nearest).
+"""
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from nbsupport import chapters as book_chapters
+from nbsupport.config import DATASETS
+from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.runs import Run
+
+app = typer.Typer(
+    name="python -m nbsupport",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Can a machine tell a photograph from the same photograph with a part painted in by a text-guided network?
+
+    A run of the book is a folder, [bold]runs/NAME/[/bold], that its nine chapters fill one after the other.
+
+    [bold]The usual way[/bold]: run all chapters on synthetic birds, then build the book from them
+
+      python -m nbsupport run --profile quick
+
+      python -m nbsupport book
+
+    [bold]On real photographs[/bold]: download CUB-200-2011 (about 1.2 GB), run all chapters on it
+
+      python -m nbsupport data cub --target data
+
+      python -m nbsupport run --dataset cub --data data
+    """,
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+RunOption = Annotated[
+    str | None, typer.Option("--run", metavar="NAME", help="Name of the run; default: DATASET-PROFILE.")
+]
+DatasetOption = Annotated[str, typer.Option(metavar="|".join(DATASETS), help="Where the photographs come from.")]
+ProfileOption = Annotated[
+    str, typer.Option(metavar="smoke|quick|full", help="How much work: minutes, a book, an hour.")
+]
+
+
+def _readable_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Print errors that a user can mend as a sentence, without a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except UserError as error:
+            err.print(f"[bold red]Error:[/bold red] {_plain(error)}")
+            raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
+        except KeyboardInterrupt:
+            err.print("Interrupted. What was finished is kept; the same command goes on from there.")
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+def _plain(value: object) -> str:
+    """Text in which rich sees no markup."""
+    return str(value).replace("[", r"\[")
+
+
+def _run_name(name: str | None, dataset: str, profile: str) -> str:
+    """The name given, or the default one; data set and profile are checked in either case."""
+    if dataset not in DATASETS:
+        raise ConfigError(unknown("dataset", dataset, DATASETS))
+    valid = book_chapters.profile_names()
+    if profile not in valid:
+        raise ConfigError(unknown("profile", profile, valid))
+    return name or f"{dataset}-{profile}"
+
+
+@app.command()
+@_readable_errors
+def run(
+    profile: ProfileOption = "quick",
+    dataset: DatasetOption = "synthetic",
+    data: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="The data set's folder or its parent; default: NBSUPPORT_DATA.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(metavar="4-6", help="Chapters to run, e.g. 4 or 4-6 or 1,3.")] = None,
+    name: RunOption = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="CHAPTER.PARAMETER=VALUE", help="Overrule one parameter; may be repeated."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run again even what is finished and matches.")] = False,
+) -> None:
+    """Run chapters in their order with papermill; skip what is finished and matches.
+
+    Each executed chapter is kept in runs/NAME/notebooks. A chapter is run again when its parameters, its notebook, the
+    package or what it reads have changed. One that fails stops the run and leaves NN_….failed.ipynb to look at.
+
+    [bold]Examples[/bold]
+
+      python -m nbsupport run --profile smoke
+
+      python -m nbsupport run --dataset folder --data ~/campus
+
+      python -m nbsupport run --only 4-6 --set 4.steps=3000
+    """
+    from nbsupport import runner
+
+    chapters = book_chapters.all_chapters()
+    name = _run_name(name, dataset, profile)
+    overruled = book_chapters.parse_settings(settings or [])
+    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=_existing(data), settings=overruled)
+    wanted = book_chapters.select(chapters, only)
+    opened = Run(name)
+    out.print(
+        f"Run [bold]{_plain(opened.name)}[/bold] in {_plain(opened.path)}: {len(wanted)} of {len(chapters)} chapters"
+    )
+    start = time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        whole = progress.add_task("chapters", total=len(wanted))
+        for chapter in wanted:
+            label = f"{chapter.number:02d} {chapter.title}"
+            cells = progress.add_task(f"{_plain(label)}, cells", total=len(chapter.cells) + 1)
+            if not err.is_terminal:
+                out.print(f"  {_plain(label)} …")
+
+            def tell(done: int, total: int, task: Any = cells) -> None:
+                progress.update(task, completed=done, total=total)
+
+            outcome = runner.run_chapter(
+                opened, chapter, parameters[chapter.number], chapters, profile=profile, force=force, on_cell=tell
+            )
+            progress.remove_task(cells)
+            progress.advance(whole)
+            words = "finished before, matches: skipped" if outcome.skipped else f"{outcome.seconds:.1f} s"
+            out.print(f"  {_plain(label)}: {words}")
+    out.print(f"Done in {time.perf_counter() - start:.0f} s. Executed chapters: {_plain(opened.path / 'notebooks')}")
+    if len(wanted) == len(chapters):
+        out.print(f"Build the book:  python -m nbsupport book --run {_plain(opened.name)}")
+
+
+def _existing(data: Path | None) -> str | None:
+    """An absolute path, since the chapters run in another folder."""
+    if data is None:
+        return None
+    path = data.expanduser().resolve()
+    if not path.exists():
+        raise ConfigError(f"--data: there is no folder '{path}'. Download one with:  python -m nbsupport data --help")
+    return str(path)
+
+
+@app.command()
+@_readable_errors
+def book(
+    name: RunOption = None,
+    dataset: DatasetOption = "synthetic",
+    profile: ProfileOption = "quick",
+    output: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to build; default: _build.")] = None,
+) -> None:
+    """Build the book from the executed chapters of a run, and print the path of its index page.
+
+    Nothing is executed here. Warnings are errors: a book with a broken link is not built.
+
+    [bold]Examples[/bold]
+
+      python -m nbsupport book
+
+      python -m nbsupport book --run cub-smoke --output /tmp/book
+    """
+    from nbsupport import book as builder
+    from nbsupport import status as statuses
+
+    opened = statuses.open_existing(_run_name(name, dataset, profile))
+    start = time.perf_counter()
+    index = builder.build(opened, output)
+    out.print(f"Built in {time.perf_counter() - start:.0f} s. Open:")
+    print(index)
+
+
+@app.command()
+@_readable_errors
+def status(
+    name: RunOption = None,
+    dataset: DatasetOption = "synthetic",
+    profile: ProfileOption = "quick",
+) -> None:
+    """Show what a run folder holds: chapters, stages, how long each took, memory, sizes, results.
+
+    [bold]Example[/bold]
+
+      python -m nbsupport status --run cub-smoke
+    """
+    from nbsupport import status as statuses
+
+    opened = statuses.open_existing(_run_name(name, dataset, profile))
+    chapters = Table("Chapter", "Title", "State", "Seconds", "Profile", "Begun", title=f"Run {opened.name}")
+    for number, title, record, state in statuses.chapter_lines(opened):
+        told = (f"{record['seconds']:.1f}", record["profile"], record["started"]) if record else ("", "", "")
+        chapters.add_row(f"{number:02d}", title, state, *told)
+    stages = Table("Stage", "Chapter", "Seconds", "Peak MB", "Written MB", "Notes", title="Stages")
+    for line in statuses.stage_lines(opened):
+        notes = ", ".join(f"{key}: {value}" for key, value in line.notes.items())
+        size = f"{line.megabytes:.1f}"
+        stages.add_row(
+            line.name, str(line.chapter), f"{line.seconds:.1f}", f"{line.peak_memory_mb:.0f}", size, notes[:60]
+        )
+    out.print(chapters)
+    out.print(stages)
+    results = sorted(path.stem for path in (opened.path / "results").glob("*.json"))
+    out.print(f"Results: {', '.join(results) or 'none'}")
+    out.print(f"{statuses.folder_size(opened.path):.1f} MB in {_plain(opened.path)}")
+
+
+@app.command()
+@_readable_errors
+def info() -> None:
+    """Show versions, device, the precision chosen and why, and which weights and data are found."""
+    from nbsupport import status as statuses
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in statuses.info().items():
+        table.add_row(key, _plain(value))
+    out.print(table)
+
+
+@app.command()
+@_readable_errors
+def data(
+    source: Annotated[str, typer.Argument(metavar="|".join(DATASETS), help="Which source to prepare.")],
+    target: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to put it; default: data.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="synthetic: how many birds to draw.")] = 800,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="synthetic: their width and height in pixels.")] = 96,
+    seed: Annotated[int, typer.Option(min=0, help="synthetic: other seeds draw other birds.")] = 0,
+) -> None:
+    """Prepare a source of photographs: draw synthetic birds, download a research set, or check a folder.
+
+    Downloads come from the official addresses, go on where they were broken off, and are refused when size or checksum
+    differ. `folder` downloads nothing: it checks that the photographs in --target can be read as a source.
+
+    [bold]Examples[/bold]
+
+      python -m nbsupport data synthetic --count 2000 --size 128
+
+      python -m nbsupport data cub --target data
+
+      python -m nbsupport data folder --target ~/campus
+    """
+    from nbsupport import data as sources
+    from nbsupport.runs import project_root
+
+    if source not in DATASETS:
+        raise ConfigError(unknown("dataset", source, DATASETS))
+    if source == "folder" and target is None:
+        raise ConfigError("Say which folder: python -m nbsupport data folder --target PATH")
+    target = (target or project_root() / "data").expanduser().resolve()
+    if source == "synthetic":
+        from nbsupport.data import synthetic
+
+        target = target / "synthetic" if target == project_root() / "data" else target
+        place = synthetic.write(target, count, size=size, seed=seed)
+    elif source == "folder":
+        place = target
+    else:
+        from nbsupport.data import fetch
+
+        place = fetch.fetch(source, target)
+    place = Path(place or target)
+    photos = sources.SOURCES[source].load(place)
+    labels = len({photo.label for photo in photos})
+    out.print(f"{len(photos):,} photographs of {labels:,} labels in {_plain(place)}")
+    out.print(f"Run the book on them:  python -m nbsupport run --dataset {source} --data {_plain(place)}")
+
+
+@app.command()
+@_readable_errors
+def picture(
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: book/figures/readme.png.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Other seeds draw other birds.")] = 0,
+) -> None:
+    """Draw the README's picture: synthetic birds, with a hole, and what their captions say."""
+    from nbsupport.plots import readme
+    from nbsupport.runs import project_root
+
+    target = output or project_root() / "book" / "figures" / "readme.png"
+    readme.save(target, seed=seed)
+    out.print(f"{_plain(target)}: {target.stat().st_size / 1000:.0f} kB")
+
+
+@app.command("runs")
+@_readable_errors
+def list_runs() -> None:
+    """List the runs there are, newest first."""
+    from nbsupport import status as statuses
+
+    for name in statuses.find_runs():
+        out.print(_plain(name))
+
+
+def main() -> None:
+    """Entry point of ``python -m nbsupport`` and of the script ``nbsupport``."""
+    app()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

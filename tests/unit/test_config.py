@@ -1,0 +1,64 @@
+import dataclasses
+
+import pytest
+
+from nbsupport import config
+from nbsupport.config import Config, DataConfig, MaskConfig, TrainingConfig
+from nbsupport.errors import ConfigError
+
+CLASSES = [
+    item for item in vars(config).values() if isinstance(item, type) and issubclass(item, Config) and item is not Config
+]
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_defaults_are_valid_frozen_and_survive_json(kind):
+    built = kind()
+    assert kind.from_mapping(built.to_mapping()) == built
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        built.seed = 1
+
+
+def test_unknown_key_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"Unknown TrainingConfig parameter 'step'\. Did you mean 'steps'\?"):
+        TrainingConfig.from_mapping({"step": 3})
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "key"),
+    [
+        (TrainingConfig, {"steps": "200"}, "steps"),
+        (TrainingConfig, {"steps": True}, "steps"),
+        (TrainingConfig, {"steps": 1.5}, "steps"),
+        (TrainingConfig, {"learning_rate": "fast"}, "learning_rate"),
+        (MaskConfig, {"kinds": ["centre", "corner"]}, "kinds"),
+        (MaskConfig, {"kinds": "centre"}, "kinds"),
+        (DataConfig, {"dataset": "dogs"}, "dataset"),
+        (DataConfig, {"data": 3}, "data"),
+    ],
+)
+def test_wrong_type_is_an_error_that_names_the_key(kind, values, key):
+    with pytest.raises(ConfigError, match=rf"{kind.__name__}\.{key} must be"):
+        kind.from_mapping(values)
+
+
+@pytest.mark.parametrize("value", [0, -3, 1025])
+def test_out_of_range_is_an_error(value):
+    with pytest.raises(ConfigError, match="image_size must lie between 16 and 1024"):
+        DataConfig(image_size=value)
+
+
+def test_ranges_hold_for_each_item_of_a_list():
+    with pytest.raises(ConfigError, match="seeds must lie between"):
+        config.DetectorConfig(seeds=[0, -1])
+
+
+def test_lists_become_tuples_and_ints_pass_for_floats():
+    built = MaskConfig.from_mapping({"kinds": ["part"]})
+    assert built.kinds == ("part",)
+    assert TrainingConfig(weight_l1=3).weight_l1 == 3
+
+
+def test_split_fractions_leave_something_to_train_on():
+    limits = {field.name: field.metadata.get("between") for field in dataclasses.fields(DataConfig)}
+    assert limits["validation_fraction"][1] + limits["test_fraction"][1] < 1
