@@ -1,0 +1,110 @@
+"""Words: how a caption becomes token ids, and what the vocabulary does with a word it has never seen.
+
+A rare or unknown word becomes ``UNKNOWN``, never nothing: TDANet's released code drops it, so that "a hoatzin with a
+blue crest" and "a with a blue crest" read the same. Not here: where captions come from; see the sources.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from nbsupport.errors import UserError
+from nbsupport.runs import read_json, write_json
+
+# Letters and digits of any script, with inner apostrophes; a hyphen parts words ("black-and-white" is three).
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
+def tokenise(text: str) -> list[str]:
+    """The words of a caption, lower-case, in order, without punctuation.
+
+    >>> tokenise("This bird's black-and-white, 3-toed.")
+    ["bird's", 'black', 'and', 'white', '3', 'toed']
+    """
+    return [word.replace("’", "'") for word in _WORD.findall(unicodedata.normalize("NFC", text).lower())]
+
+
+class Vocabulary:
+    """The words that a run knows, by id: 0 is padding, 1 any unknown word, then words from frequent to rare.
+
+    Attributes:
+        words: ``words[id]`` is the word, with ``"<pad>"`` and ``"<unk>"`` at 0 and 1.
+    """
+
+    PADDING = 0
+    UNKNOWN = 1
+    SPECIAL = ("<pad>", "<unk>")
+
+    def __init__(self, words: Sequence[str]) -> None:
+        words = tuple(words)
+        if words[:2] != self.SPECIAL or len(set(words)) != len(words):
+            raise UserError("A vocabulary begins with '<pad>', '<unk>' and holds each word once. Run chapter 1 again.")
+        self.words = words
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._ids
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.words == other.words
+
+    __hash__ = None
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self.words) if word not in self.SPECIAL}
+
+    @classmethod
+    def build(cls, captions: Iterable[str], min_count: int = 2) -> Self:
+        """Gather every word that occurs at least `min_count` times, the most frequent first, ties by spelling."""
+        counts = Counter(word for caption in captions for word in tokenise(caption))
+        kept = sorted((word for word, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
+        return cls((*cls.SPECIAL, *kept))
+
+    def encode(self, texts: Sequence[str], length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Turn captions into token ids.
+
+        A caption of more than `length` words is cut; an empty one becomes a single ``UNKNOWN``, so that a recurrent
+        network always has one step to take.
+
+        Returns:
+            ids: (B, length) int64, padded with 0 on the right.
+            lengths: (B,) int64, between 1 and `length`.
+        """
+        if length < 1:
+            raise UserError(f"A caption needs room for at least one word, got length={length}.")
+        ids = np.zeros((len(texts), length), dtype=np.int64)
+        lengths = np.ones(len(texts), dtype=np.int64)
+        for row, text in enumerate(texts):
+            found = [self._ids.get(word, self.UNKNOWN) for word in tokenise(text)[:length]] or [self.UNKNOWN]
+            ids[row, : len(found)] = found
+            lengths[row] = len(found)
+        return ids, lengths
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """The words of one row of ids, joined by spaces; padding is left out, unknown words show as ``<unk>``."""
+        return " ".join(self.words[int(number)] for number in ids if int(number) != self.PADDING)
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of `text` that the vocabulary does not hold, in order, each as often as it occurs."""
+        return [word for word in tokenise(text) if word not in self._ids]
+
+    def save(self, path: Path) -> None:
+        """Write the words as JSON, atomically."""
+        write_json(path, {"words": self.words})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a vocabulary that :meth:`save` wrote."""
+        try:
+            return cls(read_json(path)["words"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"'{path}' is not a vocabulary. Delete it and run chapter 1 again.") from error
