@@ -1,0 +1,98 @@
+"""A finished paired set: its manifest, its files, and the same pictures as one memory-mapped array."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nbsupport.config import PairsConfig
+from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.pairs import files
+from nbsupport.pairs.planning import ARMS
+from nbsupport.runs import Run
+
+FOLDER = "pairs"
+MANIFEST = f"{FOLDER}/manifest.parquet"
+CACHE = f"{FOLDER}/images.npy"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The paired set of a run.
+
+    Attributes:
+        root: the run folder; the manifest's paths are relative to it.
+        manifest: columns as in ``planning.COLUMNS``, one row for each file.
+        config: how the set was made.
+    """
+
+    root: Path
+    manifest: pd.DataFrame
+    config: PairsConfig
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    @cached_property
+    def cache(self) -> np.memmap:
+        """All pictures, (N, H, W, 3) uint8 RGB, in the order of the manifest; read-only, from disk as needed."""
+        return np.load(self.root / CACHE, mmap_mode="r")
+
+    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Decode the files of manifest rows: (B, H, W, 3) uint8 RGB. The cache is faster; this is the evidence."""
+        paths = [self.root / self.manifest["path"].iloc[int(row)] for row in rows]
+        if not paths:
+            return np.empty((0, *self.cache.shape[1:]), np.uint8)
+        with ThreadPoolExecutor(4) as pool:  # zlib works outside Python's lock
+            return np.stack(list(pool.map(files.read, paths)))
+
+    def rows(self, split: str | None = None, arm: str | None = None, inpainter: str | None = None) -> np.ndarray:
+        """Manifest rows of a split, an arm and an inpainter (None: any), ascending int64."""
+        chosen = np.ones(len(self), bool)
+        for column, value in (("split", split), ("arm", arm), ("inpainter", inpainter)):
+            if value is not None:
+                held = self.manifest[column].to_numpy()
+                if value not in held:
+                    raise ConfigError(unknown(f"{column} of the paired set", value, sorted(set(held) - {""})))
+                chosen &= held == value
+        return np.flatnonzero(chosen)
+
+    def sets(self, inpainter: str | None = None) -> pd.DataFrame:
+        """Manifest rows side by side: index image_id, one column for each arm, for one inpainter (None: the first)."""
+        inpainter = inpainter or self.config.inpainters[0]
+        table = self.manifest[self.manifest["inpainter"].isin(["", inpainter])]
+        wide = table.assign(number=table.index).pivot(index="image_id", columns="arm", values="number")
+        order = self.manifest["image_id"].drop_duplicates()
+        return wide.loc[order[order.isin(wide.index)], [arm for arm in ARMS if arm in wide]].astype(int)
+
+    def batches(self, rows: np.ndarray, size: int = 256) -> Iterator[np.ndarray]:
+        """`rows` in runs of `size`, for work in constant memory."""
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
+
+
+def load(run: Run) -> Pairs:
+    """Load the paired set of a run.
+
+    Raises:
+        MissingStage: chapter 5 has not run.
+        UserError: the files do not belong together.
+    """
+    record = run.require("pairs")
+    pairs = Pairs(run.path, pd.read_parquet(run / MANIFEST), PairsConfig.from_mapping(record["config"]))
+    if len(pairs.cache) != len(pairs.manifest):
+        raise UserError(
+            f"'{run / CACHE}' holds {len(pairs.cache)} pictures, its manifest {len(pairs.manifest)} rows. Delete "
+            f"'{run / FOLDER}' and run chapter 5 again."
+        )
+    return pairs
+
+
+def clear(run: Run) -> None:
+    """Remove the paired set of a run, finished or not."""
+    shutil.rmtree(run / FOLDER, ignore_errors=True)

@@ -1,0 +1,88 @@
+"""The numbers of a paired set that the book prints, computed from its cache in constant memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from nbsupport import inpainters
+from nbsupport.masks import MaskSet
+from nbsupport.pairs.store import Pairs
+
+
+@dataclass
+class Tally:
+    """What making the set took. Seconds of the fill and of encoding; files made, and kept from an earlier attempt."""
+
+    seconds_fill: float = 0.0
+    seconds_encode: float = 0.0
+    made: int = 0
+    kept: int = 0
+    bytes: int = 0
+
+
+def summary(pairs: Pairs, masks: MaskSet, tally: Tally, checks: dict) -> dict[str, object]:
+    """What goes into ``results/pairs.json``: counts, cost, differences and verification; plain JSON values."""
+    manifest = pairs.manifest
+    counts = manifest.groupby(["split", "arm", "inpainter"]).size()
+    once = manifest.drop_duplicates("image_id")
+    seconds = tally.seconds_fill + tally.seconds_encode
+    return {
+        "files": len(manifest),
+        "photographs": manifest["image_id"].nunique(),
+        "groups": manifest["group"].nunique(),
+        "size": pairs.cache.shape[1:3],
+        "counts": [{"split": s, "arm": a, "inpainter": i, "files": n} for (s, a, i), n in counts.items()],
+        "mask_kinds": once["mask_kind"].value_counts().sort_index().to_dict(),
+        "caption_kinds": once["caption_kind"].value_counts().sort_index().to_dict(),
+        "coverage_mean": once["coverage"].mean(),
+        "bytes": tally.bytes,
+        "bytes_per_file": tally.bytes / max(len(manifest), 1),
+        "files_made": tally.made,
+        "files_kept": tally.kept,
+        "seconds_fill": tally.seconds_fill,
+        "seconds_encode": tally.seconds_encode,
+        "files_per_second": tally.made / seconds if seconds else None,
+        "differences": _means(differences(pairs, masks)),
+        "checks": checks,
+        "checks_passed": all(check["passed"] for check in checks.values()),
+    }
+
+
+def _means(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Mean differences by inpainter, arm and split."""
+    columns = ["hole_l1", "mean_colour_l1", "outside_l1", "outside_changed"]
+    means = table.groupby(["inpainter", "arm", "split"], sort=False)[columns].mean().reset_index()
+    return means.to_dict("records")
+
+
+def differences(pairs: Pairs, masks: MaskSet) -> pd.DataFrame:
+    """How far every fake is from its original, inside and outside the hole; one row for each fake file.
+
+    Returns:
+        ``image_id, split, arm, inpainter, mask_kind, coverage``; ``hole_l1`` (mean absolute difference in the hole, on
+        the scale of -1 to 1, as TDANet's loss), ``mean_colour_l1`` (the same for the mean colour of the visible part
+        in the same hole), ``outside_l1`` (outside the hole, same scale) and ``outside_changed`` (share of the pixels
+        outside the hole that differ at all, in [0, 1]).
+    """
+    number = dict(zip(masks.table["mask_id"], range(len(masks)), strict=True))
+    real = pairs.manifest[pairs.manifest["arm"] == "original"]
+    position = dict(zip(real["image_id"], real.index, strict=True))
+    fake = pairs.manifest[pairs.manifest["label"] == "fake"]
+    records = []
+    for rows in pairs.batches(fake.index.to_numpy()):
+        table = pairs.manifest.iloc[rows]
+        holes = masks.get([number[mask_id] for mask_id in table["mask_id"]])
+        for n, image_id, hole in zip(rows, table["image_id"], holes, strict=True):
+            original = pairs.cache[position[image_id]]
+            distance = np.abs(original.astype(np.int16) - pairs.cache[n])
+            plain = np.abs(original.astype(np.int16) - inpainters.mean_colour(original, hole))
+            outside = distance[~hole]
+            records.append(
+                (distance[hole].mean() / 127.5, plain[hole].mean() / 127.5, outside.mean() / 127.5,
+                 outside.any(axis=1).mean())
+            )  # fmt: skip
+    numbers = pd.DataFrame(
+        records, columns=["hole_l1", "mean_colour_l1", "outside_l1", "outside_changed"], index=fake.index
+    )
+    return fake[["image_id", "split", "arm", "inpainter", "mask_kind", "coverage"]].join(numbers)
