@@ -1,6 +1,7 @@
 """Shared by all tests: markers by folder, and one smoke run of all chapters for those tests that look at its result."""
 
 import dataclasses
+import json
 import os
 import random
 from pathlib import Path
@@ -42,6 +43,42 @@ def runs_folder(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "runs"
     monkeypatch.setenv("NBSUPPORT_RUNS", str(folder))
     return folder
+
+
+@pytest.fixture
+def make_notebook():
+    """A function that writes a chapter of a few lines: heading, parameters cell, and the code cells given."""
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+    from nbsupport.chapters import Chapter
+
+    def make(folder, name, *code, parameters='run_name = "x"\nsteps = 5  # of work', title="# 1. A title"):
+        first = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+        content = new_notebook(cells=[new_markdown_cell(title), first, *map(new_code_cell, code)])
+        folder.mkdir(parents=True, exist_ok=True)
+        nbformat.write(content, folder / f"{name}.ipynb")
+        return Chapter(folder / f"{name}.ipynb")
+
+    return make
+
+
+@pytest.fixture
+def small_book(tmp_path, monkeypatch, make_notebook) -> Path:
+    """A book of its own in a temporary folder: two chapters, two profiles, a table of contents."""
+    from nbsupport import chapters
+
+    root = tmp_path / "small_book"
+    second = 'run_name = "x"\nsteps = 5\nrates = [0.1]\nnote = None'
+    make_notebook(root / "notebooks", "01_first", "print(steps * 2)", title="# 1. The first")
+    make_notebook(root / "notebooks", "02_second", "steps", parameters=second)
+    (root / "notebooks" / "profiles").mkdir()
+    (root / "notebooks" / "profiles" / "smoke.yaml").write_text('"01":\n  steps: 1\n"02": {}\n')
+    (root / "notebooks" / "profiles" / "quick.yaml").write_text('"01":\n  steps: 5\n"02":\n  rates: [1e-3]\n')
+    pages = [{"file": "notebooks/01_first"}, {"file": "notebooks/02_second"}]
+    (root / "_toc.yml").write_text(json.dumps({"root": "book/intro", "parts": [{"chapters": pages}]}))
+    monkeypatch.setattr(chapters, "project_root", lambda: root)
+    return root
 
 
 @dataclasses.dataclass

@@ -4,47 +4,17 @@ import json
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook
 
 from nbsupport import book, chapters, runner, runs
 from nbsupport.chapters import Chapter
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.runs import Run
 
-
-def notebook(folder, name, *code, parameters='run_name = "x"\nsteps = 5  # of work', title="# 1. A title"):
-    first = new_code_cell(parameters, metadata={"tags": ["parameters"]})
-    content = new_notebook(cells=[new_markdown_cell(title), first, *map(new_code_cell, code)])
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.ipynb"
-    nbformat.write(content, path)
-    return Chapter(path)
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A small book of its own: two chapters, two profiles, a table of contents."""
-    root = tmp_path / "project"
-    notebook(root / "notebooks", "01_first", "print(steps * 2)", title="# 1. The first")
-    notebook(
-        root / "notebooks", "02_second", "steps", parameters='run_name = "x"\nsteps = 5\nrates = [0.1]\nnote = None'
-    )
-    (root / "notebooks" / "profiles").mkdir()
-    (root / "notebooks" / "profiles" / "smoke.yaml").write_text('"01":\n  steps: 1\n"02": {}\n')
-    (root / "notebooks" / "profiles" / "quick.yaml").write_text('"01":\n  steps: 5\n"02":\n  rates: [1e-3]\n')
-    toc = {
-        "root": "book/intro",
-        "parts": [{"chapters": [{"file": f"notebooks/{n}"} for n in ("01_first", "02_second")]}],
-    }
-    (root / "_toc.yml").write_text(json.dumps(toc))
-    monkeypatch.setattr(chapters, "project_root", lambda: root)
-    return root
-
-
 # --- what is asked for ---------------------------------------------------------------------------------------------
 
 
-def test_chapters_come_from_the_table_of_contents(project):
+def test_chapters_come_from_the_table_of_contents(small_book):
     found = chapters.all_chapters()
     assert [(c.number, c.name, c.title) for c in found] == [(1, "01_first", "The first"), (2, "02_second", "A title")]
     assert found[1].parameters == {"run_name": "x", "steps": 5, "rates": [0.1], "note": None}
@@ -53,7 +23,7 @@ def test_chapters_come_from_the_table_of_contents(project):
 @pytest.mark.parametrize(
     ("text", "numbers"), [(None, [1, 2]), ("2", [2]), ("1-2", [1, 2]), ("2,1", [1, 2]), (" 1 , 2 ", [1, 2])]
 )
-def test_select(project, text, numbers):
+def test_select(small_book, text, numbers):
     assert [c.number for c in chapters.select(chapters.all_chapters(), text)] == numbers
 
 
@@ -61,7 +31,7 @@ def test_select(project, text, numbers):
     ("text", "message"),
     [("3", "Unknown chapter '3'"), ("2-1", "backwards"), ("x", "not understood"), ("", "not under")],
 )
-def test_select_refuses(project, text, message):
+def test_select_refuses(small_book, text, message):
     with pytest.raises(ConfigError, match=message):
         chapters.select(chapters.all_chapters(), text)
 
@@ -81,7 +51,7 @@ def test_malformed_settings_show_the_form(text):
         chapters.parse_settings([text])
 
 
-def test_plan_merges_defaults_profile_and_settings(project):
+def test_plan_merges_defaults_profile_and_settings(small_book):
     planned = chapters.plan(chapters.all_chapters(), "quick", settings={1: {"steps": 9}})
     assert planned == {1: {"steps": 9}, 2: {"steps": 5, "rates": [0.001], "note": None}}
 
@@ -96,21 +66,21 @@ def test_plan_merges_defaults_profile_and_settings(project):
         ({"settings": {1: {"run_name": "y"}}}, "--run"),
     ],
 )
-def test_plan_refuses_what_does_not_exist(project, arguments, message):
+def test_plan_refuses_what_does_not_exist(small_book, arguments, message):
     with pytest.raises(ConfigError, match=message):
         chapters.plan(chapters.all_chapters(), **{"profile": "smoke", **arguments})
 
 
-def test_a_profile_with_an_unknown_parameter_is_an_error(project):
-    (project / "notebooks" / "profiles" / "smoke.yaml").write_text('"01":\n  stepps: 1\n')
+def test_a_profile_with_an_unknown_parameter_is_an_error(small_book):
+    (small_book / "notebooks" / "profiles" / "smoke.yaml").write_text('"01":\n  stepps: 1\n')
     with pytest.raises(ConfigError, match="stepps.*Did you mean 'steps'"):
         chapters.plan(chapters.all_chapters(), "smoke")
 
 
 @pytest.mark.parametrize("cell", ["steps = len([1])", "import os", "a, b = 1, 2", "steps ="])
-def test_only_plain_values_in_a_parameters_cell(tmp_path, cell):
+def test_only_plain_values_in_a_parameters_cell(tmp_path, cell, make_notebook):
     with pytest.raises(ConfigError, match="parameters cell"):
-        _ = notebook(tmp_path, "01_x", parameters=cell).parameters
+        _ = make_notebook(tmp_path, "01_x", parameters=cell).parameters
 
 
 def test_a_notebook_without_parameters_cell_is_an_error(tmp_path):
@@ -123,7 +93,7 @@ def test_a_notebook_without_parameters_cell_is_an_error(tmp_path):
 # --- execution -----------------------------------------------------------------------------------------------------
 
 
-def test_a_chapter_runs_once_and_again_when_something_changed(project, runs_folder):
+def test_a_chapter_runs_once_and_again_when_something_changed(small_book, runs_folder):
     run, all_chapters = Run("a"), chapters.all_chapters()
     first = all_chapters[0]
     cells = []
@@ -146,7 +116,7 @@ def test_a_chapter_runs_once_and_again_when_something_changed(project, runs_fold
     assert not runner.is_current(run, first, {"steps": 21}, all_chapters)
 
 
-def test_a_chapter_is_stale_when_one_before_it_ran_with_other_parameters(project, runs_folder):
+def test_a_chapter_is_stale_when_one_before_it_ran_with_other_parameters(small_book, runs_folder):
     run, (first, second) = Run("a"), chapters.all_chapters()
     runs.write_json(
         runner.executed_path(run, first), {"metadata": {"nbsupport": {"made_from": {"parameters": {"steps": 1}}}}}
@@ -162,8 +132,8 @@ def test_a_chapter_is_stale_when_one_before_it_ran_with_other_parameters(project
     assert not runner.is_current(run, second, {}, [first, second])
 
 
-def test_a_raising_cell_fails_loudly_and_leaves_the_notebook(tmp_path, runs_folder):
-    chapter = notebook(tmp_path, "03_bad", "x = 1", 'raise ValueError("the third\\nreason")', "print('never')")
+def test_a_raising_cell_fails_loudly_and_leaves_the_notebook(tmp_path, runs_folder, make_notebook):
+    chapter = make_notebook(tmp_path, "03_bad", "x = 1", 'raise ValueError("the third\\nreason")', "print('never')")
     run = Run("a")
     old = runner.executed_path(run, chapter)
     runs.write_json(old, {})
@@ -179,16 +149,16 @@ def test_a_raising_cell_fails_loudly_and_leaves_the_notebook(tmp_path, runs_fold
     assert not list(old.parent.glob(".*")), "no temporary file is left"
 
 
-def test_a_missing_upstream_artefact_names_the_command(tmp_path, runs_folder):
+def test_a_missing_upstream_artefact_names_the_command(tmp_path, runs_folder, make_notebook):
     code = "from nbsupport.runs import Run\nRun(run_name).require('masks')"
     with pytest.raises(runner.ChapterFailed, match="MissingStage.*python -m nbsupport run --run a --only 1-2"):
-        chapter = notebook(tmp_path, "03_needs", code)
+        chapter = make_notebook(tmp_path, "03_needs", code)
         runner.run_chapter(Run("a"), chapter, {}, [chapter])
 
 
-def test_the_kernel_finds_the_run_wherever_it_lies(tmp_path, runs_folder):
+def test_the_kernel_finds_the_run_wherever_it_lies(tmp_path, runs_folder, make_notebook):
     code = "from nbsupport.runs import Run\nprint('path is', Run(run_name).path)"
-    chapter = notebook(tmp_path, "03_where", code)
+    chapter = make_notebook(tmp_path, "03_where", code)
     run = Run(tmp_path / "elsewhere" / "b")
     outcome = runner.run_chapter(run, chapter, {}, [chapter])
     assert f"path is {run.path}" in outcome.path.read_text()
@@ -233,7 +203,7 @@ def test_staging_drops_progress_bars_widgets_and_machine_paths(runs_folder):
     assert cells[2]["outputs"][1]["text"][0].startswith("saved in /"), "the executed notebook stays as it was"
 
 
-def test_an_incomplete_run_builds_no_book_and_names_the_command(project, runs_folder, monkeypatch):
+def test_an_incomplete_run_builds_no_book_and_names_the_command(small_book, runs_folder, monkeypatch):
     run, (first, second) = Run("a"), chapters.all_chapters()
     runs.write_json(
         runner.executed_path(run, first),

@@ -1,0 +1,111 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from nbsupport import runs
+from nbsupport.__main__ import app
+
+COMMANDS = ("run", "book", "status", "info", "data")
+
+
+@pytest.fixture
+def call():
+    def invoke(*arguments):
+        result = CliRunner().invoke(
+            app, [str(argument) for argument in arguments], env={"COLUMNS": "200", "TERM": "dumb"}
+        )
+        assert "Traceback" not in result.output
+        return result
+
+    return invoke
+
+
+def test_help_teaches(call):
+    words = call("--help").output
+    assert all(command in words for command in COMMANDS)
+    assert "python -m nbsupport run --profile quick" in words
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "info"])
+def test_each_command_shows_an_example(call, command):
+    assert f"python -m nbsupport {command}" in call(command, "--help").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--profile", "quik"], "Did you mean 'quick'"),
+        (["run", "--dataset", "cup"], "Did you mean 'cub'"),
+        (["run", "--only", "12"], "Unknown chapter '12'"),
+        (["run", "--set", "1.stepps=3"], "Did you mean 'steps'"),
+        (["run", "--set", "steps=3"], "chapter.parameter=value"),
+        (["run", "--set", "9.steps=3"], "Unknown chapter '9'"),
+        (["run", "--data", "/no/such/folder"], "there is no folder '/no/such/folder'"),
+        (["run", "--run", "a*b"], "run name"),
+        (["book", "--profile", "ful"], "Unknown profile 'ful'"),
+        (["data", "birds"], "Unknown dataset 'birds'"),
+        (["data", "folder"], "--target PATH"),
+    ],
+)
+def test_what_does_not_exist_is_named_with_exit_code_2(call, small_book, runs_folder, arguments, message):
+    result = call(*arguments)
+    assert result.exit_code == 2 and message in result.stderr
+    assert not runs_folder.exists() or not list(runs_folder.iterdir()), "a refused command leaves nothing behind"
+
+
+@pytest.mark.parametrize("command", ["book", "status"])
+def test_an_unknown_run_lists_those_there_are(call, small_book, runs_folder, command):
+    (runs_folder / "mine" / "stages").mkdir(parents=True)
+    result = call(command, "--run", "yours")
+    assert result.exit_code == 1 and "There is no run 'yours' (there are: mine)" in result.stderr
+    assert not (runs_folder / "yours").exists()
+    assert call("runs").output.split() == ["mine"]
+
+
+def test_run_executes_then_skips_and_status_tells(call, small_book, runs_folder):
+    first = call("run", "--profile", "smoke", "--set", "1.steps=21")
+    assert first.exit_code == 0, first.output
+    assert re.search(r"01 The first: \d+\.\d s", first.output) and "--run synthetic-smoke" in first.output
+    executed = json.loads((runs_folder / "synthetic-smoke" / "notebooks" / "01_first.ipynb").read_text())
+    assert executed["metadata"]["nbsupport"]["made_from"]["parameters"] == {"steps": 21}
+    again = call("run", "--profile", "smoke", "--set", "1.steps=21", "--only", "1")
+    assert "01 The first: finished before, matches: skipped" in again.output
+    told = call("status", "--profile", "smoke").output
+    assert "The first" in told and told.count("executed") == 2
+
+
+def test_a_failing_chapter_stops_the_run_with_exit_code_1(call, small_book, runs_folder, make_notebook):
+    make_notebook(small_book / "notebooks", "01_first", "1 / 0")
+    result = call("run", "--profile", "smoke")
+    assert result.exit_code == 1
+    assert (
+        "Chapter 1" in result.stderr
+        and "ZeroDivisionError" in result.stderr
+        and "01_first.failed.ipynb" in result.stderr
+    )
+    assert "02" not in result.output.split("Error")[0].replace("2 chapters", "")
+    incomplete = call("book", "--profile", "smoke")
+    assert incomplete.exit_code == 1 and "python -m nbsupport run --run synthetic-smoke" in incomplete.stderr
+    assert "failed" in call("status", "--profile", "smoke").output
+
+
+def test_info_names_versions_device_and_why(call, runs_folder):
+    result = call("info")
+    assert result.exit_code == 0
+    assert all(word in result.output for word in ("torch", "Device", "bfloat16", "Commit", "EfficientNet-Lite0"))
+
+
+def test_it_runs_as_a_module_from_any_directory(tmp_path):
+    command = [sys.executable, "-m", "nbsupport", "run", "--profile", "quik"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(runs.project_root()), "PATH": "/bin"},
+    )
+    assert done.returncode == 2 and "Did you mean 'quick'" in done.stderr and "Traceback" not in done.stderr
