@@ -122,20 +122,29 @@ class MaskConfig(Config):
 class MatchingConfig(Config):
     """Chapter 4, first half: pre-training of the text and image encoders (DAMSM of AttnGAN)."""
 
-    steps: int = between(300, 0, 10_000_000)
+    steps: int = between(300, 0, 10_000_000)  # 0: leave the encoders untrained
     batch_size: int = between(32, 2, 4096)
     learning_rate: float = between(2e-3, 1e-7, 1.0)
-    gamma_words: float = 4.0
-    gamma_sentence: float = 5.0
-    gamma_match: float = 10.0
+    text_channels: int = between(256, 16, 2048)  # word and sentence features; half in each direction of the GRU
+    word_channels: int = between(128, 8, 2048)  # word embedding
+    image_channels: int = between(32, 4, 512)  # width of the matching image encoder
+    caption_length: int = between(18, 4, 128)  # tokens; longer captions are cut
+    gamma_words: float = 4.0  # gamma 1 of AttnGAN: sharpness of the attention over regions
+    gamma_sentence: float = 5.0  # gamma 2: how much the best-found words dominate a caption's score
+    gamma_match: float = 10.0  # gamma 3: sharpness of the choice among a batch
     seed: int = between(0, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
 class TDANetConfig(Config):
-    """The architecture of TDANet (chapter 3). Sizes are channels unless said otherwise."""
+    """The architecture of TDANet (chapter 3). Sizes are channels unless said otherwise.
+
+    `preset` ``repaired`` shows the encoder the mask, enlarges without transposed convolutions and lets the caption
+    steer the generator; ``faithful`` leaves these three as in the released code.
+    """
 
     image_size: int = between(64, 32, 512)
+    preset: Literal["repaired", "faithful"] = "repaired"
     base_channels: int = between(32, 4, 256)  # "ngf" of the released code
     max_channels: int = between(256, 8, 2048)
     latent_channels: int = between(64, 4, 1024)  # "z" of the paper
@@ -155,13 +164,20 @@ class TrainingConfig(Config):
     learning_rate: float = between(1e-3, 1e-8, 1.0)
     discriminator_learning_rate: float = between(2e-4, 1e-8, 1.0)
     weight_l1: float = between(20.0, 0.0, 1e4)
+    hole_weight: float = between(0.75, 0.0, 1.0)  # share of the L1 loss that the hole gets; 0: plain L1
     weight_kl: float = between(1.0, 0.0, 1e4)
     weight_adversarial: float = between(0.1, 0.0, 1e4)
     weight_matching: float = between(0.1, 0.0, 1e4)
-    base_channels: int = between(32, 4, 256)
+    preset: Literal["repaired", "faithful"] = "repaired"
+    base_channels: int = between(24, 4, 256)
     latent_channels: int = between(64, 4, 1024)
+    train_text: bool = False  # let the inpainting losses change the pre-trained text encoder
+    mask_kinds: tuple[MaskKind, ...] = MASK_KINDS
+    coverage_low: float = between(0.04, 0.001, 0.9)
+    coverage_high: float = between(0.35, 0.001, 0.9)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_every: int = between(500, 1, 10_000_000)
+    validate_every: int = between(250, 1, 10_000_000)
     seed: int = between(0, 0, 2**31 - 1)
 
 

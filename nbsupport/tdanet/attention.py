@@ -1,0 +1,120 @@
+"""The dual multimodal attention: which words does this part of the picture explain, and which are left over?
+
+Source: TDANet, section 3.2. Each image position i scores each word j. In the *auxiliary* path the positions are those
+of the removed part, and a softmax over the words keeps what that part shows. In the *inpainting* path the positions are
+those of the visible part and the scores are **negated** before the softmax: the words that the visible part does not
+explain are kept, since they are what the hole should show. Max-pooling over the positions gives one vector.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from nbsupport.tdanet.text import Text
+
+
+class DualAttention(nn.Module):
+    """Scores s_ij = <q(v_i), k(w_j)> / sqrt(K), softmax over the words of +s or -s, max-pooling over positions.
+
+    The division by sqrt(K) (Vaswani et al. 2017) is ours; without it the softmax saturates from the start.
+    """
+
+    def __init__(self, image_channels: int, text_channels: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(image_channels, text_channels, 1, bias=False)
+        self.key = nn.Conv1d(text_channels, text_channels, 1, bias=False)
+
+    def forward(self, features: Tensor, text: Text, where: Tensor, negate: bool) -> tuple[Tensor, Tensor]:
+        """Attend over words at some positions of the picture.
+
+        Args:
+            features: (B, C, h, w) float, v_h of the visible part, or of the removed part in the auxiliary path.
+            text: words (B, D, L), present (B, L).
+            where: (B, 1, h, w) bool, True = a position that takes part; a picture without any uses all of them.
+            negate: True in the inpainting path, False in the auxiliary path.
+
+        Returns:
+            pooled (B, D) float, the word features kept, and weights (B, h*w, L) float in [0, 1], which sum to 1 over
+            the words of each position and are 0 on padding.
+        """
+        queries = self.query(features).flatten(2)  # (B, D, N)
+        scores = torch.einsum("bdn,bdl->bnl", queries, self.key(text.words)).float() / queries.shape[1] ** 0.5
+        scores = -scores if negate else scores
+        scores = scores.masked_fill(~text.present[:, None, :], float("-inf"))
+        weights = scores.softmax(dim=-1)
+        kept = torch.einsum("bnl,bdl->bnd", weights, text.words.float())
+        used = where.flatten(1)
+        used = used | ~used.any(dim=1, keepdim=True)
+        pooled = kept.masked_fill(~used[:, :, None], float("-inf")).amax(dim=1)
+        return pooled, weights
+
+
+class WordReader(nn.Module):
+    """Each position of the generator reads the words once more, and adds what it read (preset ``repaired``).
+
+    The paper's max-pooled vector says *what* is missing but not *where*; "a red belly and a blue wing" needs both.
+    """
+
+    def __init__(self, channels: int, text_channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(1, channels)
+        self.query = nn.Conv2d(channels, channels, 1)
+        self.words = nn.Conv1d(text_channels, 2 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, features: Tensor, text: Text) -> Tensor:
+        """features: (B, C, h, w) float; text: words (B, D, L), present (B, L). Returns (B, C, h, w) float."""
+        batch, channels, height, width = features.shape
+
+        def split(flat: Tensor) -> Tensor:  # (B, C, N) -> (B, heads, N, C / heads)
+            return flat.reshape(batch, self.heads, channels // self.heads, -1).transpose(2, 3)
+
+        keys, values = self.words(text.words).chunk(2, dim=1)
+        read = nn.functional.scaled_dot_product_attention(
+            split(self.query(self.norm(features)).flatten(2)),
+            split(keys),
+            split(values),
+            attn_mask=text.present[:, None, None, :],
+        )
+        return features + self.out(read.transpose(2, 3).reshape(batch, channels, height, width))
+
+
+class ShortLongAttention(nn.Module):
+    """Short-term attention within the decoder, long-term attention from the decoder to the encoder's v_l.
+
+    Source: TDANet, section 3.4, after PICNet (Zheng et al. 2019, arXiv 1903.04227, section 3.3). One map of which
+    positions resemble which, made from the decoder's features, is read twice: over the decoder's own features
+    (short-term: the picture is consistent in itself) and over v_l of the visible part (long-term: texture is fetched
+    from where it can be seen). Visible positions keep their own v_l, so this is also the network's skip connection.
+    """
+
+    def __init__(self, decoder_channels: int, encoder_channels: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(decoder_channels, max(4, decoder_channels // 4), 1)
+        self.gain_short = nn.Parameter(torch.zeros(1))
+        self.gain_long = nn.Parameter(torch.ones(1))
+        self.join = nn.Conv2d(decoder_channels + encoder_channels, decoder_channels, 3, padding=1)
+
+    def forward(self, decoder: Tensor, low: Tensor, hole: Tensor) -> Tensor:
+        """Attend.
+
+        Args:
+            decoder: (B, C, h, w) float, features of the generator. low: (B, C_l, h, w) float, v_l of the visible part.
+            hole: (B, 1, h, w) bool, True = the cell touches the hole.
+
+        Returns:
+            (B, C, h, w) float.
+        """
+        batch, _, height, width = decoder.shape
+        query = self.query(decoder).flatten(2)
+        energy = torch.einsum("bcn,bcm->bnm", query, query).float() / query.shape[1] ** 0.5
+        short = torch.einsum("bnm,bcm->bcn", energy.softmax(dim=-1), decoder.flatten(2).float())
+        # Texture is fetched from visible cells only; a picture that is all hole has none, and attends everywhere.
+        hidden = hole.flatten(1)[:, None, :]
+        hidden = hidden & ~hidden.all(dim=-1, keepdim=True)
+        fetch = energy.masked_fill(hidden, float("-inf")).softmax(dim=-1)
+        fetched = torch.einsum("bnm,bcm->bcn", fetch, low.flatten(2).float())
+        shape = (batch, -1, height, width)
+        long = torch.where(hole, self.gain_long * fetched.reshape(shape), low.float())
+        both = torch.cat([decoder + self.gain_short * short.reshape(shape), long], dim=1)
+        return decoder + self.join(both.to(decoder.dtype))

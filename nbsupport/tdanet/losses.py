@@ -1,0 +1,133 @@
+"""TDANet's losses, each a function of tensors: L1 at several scales, KL of both paths, LSGAN, and DAMSM matching.
+
+Sources: TDANet, section 3.5; the hole-scaled prior from PICNet (arXiv 1903.04227, section 3.2); word and sentence
+losses from AttnGAN (arXiv 1711.10485, section 3.2). Departures from the *released* code are named where they stand.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nbsupport.tdanet.fusion import Gaussian
+from nbsupport.tdanet.layers import pool_mask
+
+
+def multi_scale_l1(outputs: Sequence[Tensor], images: Tensor, holes: Tensor, hole_weight: float) -> Tensor:
+    """Absolute error at each output scale, averaged over the scales.
+
+    The released code loops over the *batch* in place of the scales when the batch is the smaller of the two.
+
+    Args:
+        outputs: pictures (B, 3, h_k, w_k) float in [-1, 1], small to large. images: (B, 3, H, W) float in [-1, 1].
+        holes: (B, 1, H, W) bool, True = hole.
+        hole_weight: share of the loss that the hole gets, in [0, 1]: hole_weight x (mean error inside) +
+            (1 - hole_weight) x (mean error outside). 0 means plain L1 over the picture (preset ``faithful``).
+
+    Returns:
+        a scalar float >= 0.
+    """
+    total = images.new_zeros(())
+    for output in outputs:
+        size = output.shape[-2:]
+        target = images if size == images.shape[-2:] else F.adaptive_avg_pool2d(images, size)
+        error = (output - target).abs().mean(dim=1, keepdim=True)
+        if hole_weight == 0:
+            total = total + error.mean()
+            continue
+        hole = pool_mask(holes, size)
+        inside = (error * hole).sum() / hole.sum().clamp(min=1)
+        outside = (error * ~hole).sum() / (~hole).sum().clamp(min=1)
+        total = total + hole_weight * inside + (1 - hole_weight) * outside
+    return total / len(outputs)
+
+
+def kl_divergence(first: Gaussian, second: Gaussian) -> Tensor:
+    """KL(first || second) of independent normal distributions, averaged over all elements; a scalar >= 0, in nats."""
+    ratio = (first.deviation / second.deviation).square()
+    distance = ((first.mean - second.mean) / second.deviation).square()
+    return 0.5 * (ratio + distance - 1 - ratio.log()).mean()
+
+
+def prior_deviation(holes: Tensor) -> Tensor:
+    """Deviation of the prior: near 1 for a large hole (much may stand in it), small for a small one (PICNet).
+
+    Args: holes (B, 1, H, W) bool, True = hole. Returns (B, 1, 1, 1) float in (0.16, 1).
+    """
+    visible = 1 - holes.float().mean(dim=(1, 2, 3), keepdim=True)
+    return 1 / (1 + torch.exp(8 * (visible - 0.8)))
+
+
+def kl_losses(inpainting: Gaussian, auxiliary: Gaussian, holes: Tensor) -> tuple[Tensor, Tensor]:
+    """Both KL terms.
+
+    The auxiliary distribution (it has seen the removed part: a posterior) is pulled to N(0, s²) with s by the hole's
+    size. The inpainting distribution is pulled to the auxiliary one, which stands still for it.
+
+    Returns:
+        (KL(auxiliary || N(0, s²)), KL(auxiliary || inpainting)), scalars >= 0.
+    """
+    prior = Gaussian(torch.zeros_like(auxiliary.mean), prior_deviation(holes).expand_as(auxiliary.deviation))
+    still = Gaussian(auxiliary.mean.detach(), auxiliary.deviation.detach())
+    return kl_divergence(auxiliary, prior), kl_divergence(still, inpainting)
+
+
+def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Least squares for a discriminator: scores of photographs towards 1, of painted pictures towards 0."""
+    return 0.5 * ((real - 1).square().mean() + fake.square().mean())
+
+
+def lsgan_generator(fake: Tensor) -> Tensor:
+    """Least squares for the generator: the scores of its pictures towards 1."""
+    return 0.5 * (fake - 1).square().mean()
+
+
+def same_photograph(photographs: Tensor) -> Tensor:
+    """Pairs that are no wrong answer: (B, B) bool, True where two *different* entries show the same photograph.
+
+    Args: photographs (B,) int, the number of the photograph of each picture and caption of the batch.
+    """
+    same = photographs[:, None] == photographs[None, :]
+    return same & ~torch.eye(len(photographs), dtype=torch.bool, device=photographs.device)
+
+
+def word_scores(regions: Tensor, words: Tensor, present: Tensor, gamma_words: float, gamma_sentence: float) -> Tensor:
+    """How well each caption's words are found in each picture's regions (AttnGAN, equations 7 to 10).
+
+    For each word the picture's regions are weighed by how much they resemble it; the resemblance between the word and
+    that weighted mean, summed over the words on a soft-maximum scale, is the score.
+
+    Args:
+        regions: (A, D, N) float. words: (B, D, L) float. present: (B, L) bool, True = a word.
+        gamma_words: sharpness of the attention over regions (the paper's gamma 1).
+        gamma_sentence: how much the best-found words dominate (gamma 2).
+
+    Returns:
+        (A, B) float, row = picture, column = caption.
+    """
+    scores = torch.einsum("adn,bdl->abnl", regions, words)
+    scores = scores.masked_fill(~present[None, :, None, :], float("-inf")).softmax(dim=-1)  # over the words
+    weights = (gamma_words * scores).softmax(dim=2)  # over the regions
+    context = torch.einsum("abnl,adn->abdl", weights, regions)
+    found = F.cosine_similarity(context, words[None], dim=2)  # (A, B, L)
+    found = (gamma_sentence * found).masked_fill(~present[None], float("-inf"))
+    return found.logsumexp(dim=-1) / gamma_sentence
+
+
+def sentence_scores(pictures: Tensor, sentences: Tensor) -> Tensor:
+    """Cosine of each picture (A, D) with each sentence (B, D): (A, B) float in [-1, 1]."""
+    return F.normalize(pictures, dim=1) @ F.normalize(sentences, dim=1).T
+
+
+def matching_loss(scores: Tensor, photographs: Tensor, gamma_match: float) -> Tensor:
+    """Find the caption of each picture and the picture of each caption among those of the batch (cross entropy).
+
+    Args: scores (B, B) float, row = picture, column = caption. photographs: (B,) int, see `same_photograph`.
+        gamma_match: sharpness of the choice (gamma 3).
+
+    Returns: a scalar >= 0; log(B) at chance, per direction averaged.
+    """
+    logits = (gamma_match * scores).masked_fill(same_photograph(photographs), float("-inf"))
+    target = torch.arange(len(scores), device=scores.device)
+    return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
