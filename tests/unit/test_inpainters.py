@@ -6,10 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbsupport import inpainters, rng
+from nbsupport import inpainters
+from nbsupport.config import TDANetConfig
+from nbsupport.data.captions import Vocabulary
 from nbsupport.errors import MissingStage
 from nbsupport.inpainters import InpainterError
 from nbsupport.runs import Run
+from nbsupport.tdanet import model as tdanet_model
 
 CLASSICAL = [name for name in inpainters.NAMES if name != "tdanet"]
 
@@ -138,18 +141,12 @@ def test_every_byte_survives_the_way_to_floats_and_back():
 
 
 def test_an_untrained_tdanet_fills_by_its_seeds_alone():
-    model_module = pytest.importorskip("nbsupport.tdanet.model", reason="TDANet is not in this checkout")
-    from nbsupport.config import TDANetConfig
-    from nbsupport.data.captions import Vocabulary
-
     vocabulary = Vocabulary.build(["a red bird", "a red bird"], min_count=1)
     config = TDANetConfig(
         image_size=32, base_channels=8, max_channels=32, latent_channels=8, text_channels=32, word_channels=16,
         vocabulary_size=len(vocabulary), output_scales=2,
     )  # fmt: skip
-    with torch.random.fork_rng():
-        torch.manual_seed(rng.torch_seed(0, "test"))
-        model = model_module.TDANet(config)
+    model = tdanet_model.create(config, seed=0)
     painter = inpainters.checked(inpainters.TDANetInpainter(model, vocabulary, precision="float32"))
     images, masks = pictures(3, 32, 32)
     captions = ["a red bird", "", "an unheard word " * 40]

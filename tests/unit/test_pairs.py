@@ -282,3 +282,31 @@ def test_files_that_are_not_of_a_set_are_refused(tmp_path):
     (tmp_path / "grey.png").write_bytes(files.encode(np.zeros((4, 4), np.uint8)))
     with pytest.raises(UserError, match="not a PNG in RGB"):
         files.read(tmp_path / "grey.png")
+
+
+def test_figures_show_where_the_arms_differ(run, noisy):
+    from nbsupport.plots import pairs as figures
+
+    made, mask_set = pairs.make(run, CONFIG), masks.load(run)
+    ids = figures.choose(made, 3)
+    assert len(ids) == 3 and (made.manifest.set_index("image_id").loc[ids, "split"] == "test").all()
+    sheet = figures.contact_sheet(made, mask_set, ids)
+    assert len(sheet.axes) == 3 * 5
+    profile = figures.distance_profile(made, mask_set)
+    assert (profile.loc[profile.index > 0, "spliced"] == 0).all()
+    assert (profile.loc[profile.index > 0, "regenerated"] > 0).all()
+    assert (profile.loc[profile.index < 0, "spliced"] > 0).all()
+    assert figures.distances(profile).axes and figures.coverages(made.manifest).axes
+    table = figures.arm_spectra(made)
+    assert list(table.columns) == list(planning.ARMS) and figures.spectra(table).axes
+
+
+def test_a_wave_shows_in_its_own_ring_of_the_spectrum():
+    from nbsupport.plots.pairs import radial_spectrum
+
+    x = np.arange(64)
+    wave = np.rint(127 + 100 * np.sin(2 * np.pi * 12 * x / 64)).astype(np.uint8)
+    image = np.broadcast_to(wave[None, :, None], (64, 64, 3))
+    spectrum = radial_spectrum(image[None])
+    assert len(spectrum) == 33 and spectrum.argmax() == 12
+    assert spectrum[12] > 100 * spectrum[20:].max()

@@ -1,0 +1,152 @@
+"""Figures of the paired set: the arms side by side, where they differ, the holes, and the spectra."""
+
+from collections.abc import Sequence
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from nbsupport.masks import MaskSet
+from nbsupport.pairs import ARMS, Pairs
+from nbsupport.plots.style import COLOURS, hide_region, picture_grid
+
+#: Differences are multiplied by this before they are shown, since most are too small to see.
+GAIN = 4
+
+
+def difference(first: np.ndarray, second: np.ndarray, gain: float = GAIN) -> np.ndarray:
+    """How far two pictures are apart, for showing: (H, W, 3) uint8 twice -> (H, W) float in [0, 1], white = far."""
+    return np.clip(np.abs(first.astype(np.float32) - second).mean(axis=-1) / 255 * gain, 0, 1)
+
+
+def choose(pairs: Pairs, count: int, split: str = "test") -> list[str]:
+    """Image ids for a contact sheet: `count` of a split (or of the set, if it has none), evenly spread over it."""
+    table = pairs.manifest[pairs.manifest["split"] == split]
+    ids = (table if len(table) else pairs.manifest)["image_id"].drop_duplicates().tolist()
+    steps = np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)
+    return [ids[step] for step in dict.fromkeys(steps.tolist())]
+
+
+def contact_sheet(pairs: Pairs, masks: MaskSet, image_ids: Sequence[str], inpainter: str | None = None) -> Figure:
+    """One row for each photograph: original, masked, its fake arms, and how far the last-but-one is from the original.
+
+    The difference is that of the regenerated picture (of the first fake arm, if there is none), multiplied by ``GAIN``.
+    """
+    sets = pairs.sets(inpainter)
+    fakes = [arm for arm in sets.columns if ARMS[arm] == "fake"]
+    shown = "regenerated" if "regenerated" in fakes else fakes[0]
+    rows, captions = [], []
+    for image_id in image_ids:
+        numbers = sets.loc[image_id]
+        entry = pairs.manifest.iloc[numbers[shown]]
+        original = np.asarray(pairs.cache[numbers["original"]])
+        arms = [np.asarray(pairs.cache[numbers[arm]]) for arm in fakes]
+        masked = hide_region(original, masks.of(image_id, entry["mask_kind"]))
+        rows.append([original, masked, *arms, difference(original, pairs.cache[numbers[shown]])])
+        words = entry["caption"].replace("$", r"\$") or "(no caption)"  # a dollar would begin a formula
+        captions.append(f"{entry['mask_kind']}, {entry['coverage']:.0%}: {words}")
+    titles = ["original", "masked", *fakes, f"{GAIN} × |{shown} − original|"]
+    return picture_grid(rows, titles, captions, cell=1.45)
+
+
+def coverages(manifest: pd.DataFrame) -> Figure:
+    """Histogram of the holes' coverage, one panel for each kind of mask, on common axes."""
+    once = manifest.drop_duplicates("image_id")
+    kinds = sorted(once["mask_kind"].unique())
+    edges = np.linspace(0, max(0.4, once["coverage"].max() + 0.02), 21)
+    figure, axes = plt.subplots(1, len(kinds), figsize=(1.9 * len(kinds) + 0.4, 2.1), sharex=True, sharey=True)
+    for axis, kind in zip(np.atleast_1d(axes), kinds, strict=True):
+        held = once.loc[once["mask_kind"] == kind, "coverage"]
+        axis.hist(held, edges, color=COLOURS["hole"])
+        axis.set_title(f"{kind} ({len(held)})")
+        axis.set_xlabel("coverage")
+        axis.xaxis.set_major_formatter("{x:.0%}")
+    np.atleast_1d(axes)[0].set_ylabel("photographs")
+    plt.close(figure)
+    return figure
+
+
+def distance_profile(pairs: Pairs, masks: MaskSet, count: int = 200, inpainter: str | None = None) -> pd.DataFrame:
+    """Mean absolute difference to the original by distance from the hole's edge.
+
+    Returns:
+        Index ``distance`` in pixels (negative: inside the hole), one column for each fake arm, in grey levels of 255.
+    """
+    sets = pairs.sets(inpainter)
+    sets = sets.iloc[np.unique(np.linspace(0, len(sets) - 1, min(count, len(sets))).astype(int))]
+    fakes = [arm for arm in sets.columns if ARMS[arm] == "fake"]
+    tables = []
+    for image_id, numbers in sets.iterrows():
+        hole = masks.of(image_id, pairs.manifest["mask_kind"].iloc[numbers[fakes[0]]]).astype(np.uint8)
+        outside = cv2.distanceTransform(1 - hole, cv2.DIST_L2, 3)
+        inside = cv2.distanceTransform(hole, cv2.DIST_L2, 3)
+        signed = np.where(hole, -np.ceil(inside), np.ceil(outside)).astype(int).ravel()
+        original = pairs.cache[numbers["original"]].astype(np.int16)
+        columns = {arm: np.abs(original - pairs.cache[numbers[arm]]).mean(axis=-1).ravel() for arm in fakes}
+        tables.append(pd.DataFrame({"distance": signed, "pixels": 1, **columns}).groupby("distance").sum())
+    total = pd.concat(tables).groupby("distance").sum()
+    total = total[total["pixels"] >= 20]  # a handful of pixels is no mean
+    return total[fakes].div(total["pixels"], axis=0)
+
+
+def distances(profile: pd.DataFrame, reach: int = 16) -> Figure:
+    """Draw :func:`distance_profile` around the hole's edge."""
+    figure, axis = plt.subplots(figsize=(6.2, 2.8))
+    shown = profile[(profile.index >= -reach) & (profile.index <= reach)]
+    axis.axvspan(min(shown.index.min(), -1), 0, color=COLOURS["hole"], alpha=0.15, lw=0)
+    for arm, style in zip(shown.columns, ("-", "--", ":"), strict=False):
+        axis.plot(shown.index, shown[arm], style, color=COLOURS.get(arm), label=arm, lw=2)
+    axis.set_xlabel("pixels from the hole's edge (left of 0: in the hole)")
+    axis.set_ylabel("mean |difference|\n(grey levels)")
+    axis.set_ylim(bottom=0)
+    axis.legend()
+    plt.close(figure)
+    return figure
+
+
+def radial_spectrum(images: np.ndarray) -> np.ndarray:
+    """Mean power over rings of equal spatial frequency.
+
+    Args: images (B, H, W, 3) uint8. Returns (min(H, W) // 2 + 1,) float: power of the grey picture, by cycles a picture
+    width, after a Hann window (else the picture's border would look like an edge).
+    """
+    grey = images.astype(np.float32).mean(axis=-1)
+    height, width = grey.shape[1:]
+    window = np.outer(np.hanning(height), np.hanning(width))
+    grey = (grey - grey.mean(axis=(1, 2), keepdims=True)) * window
+    power = (np.abs(np.fft.fft2(grey)) ** 2).mean(axis=0)
+    fy, fx = np.fft.fftfreq(height) * min(height, width), np.fft.fftfreq(width) * min(height, width)
+    ring = np.rint(np.hypot(fy[:, None], fx)).astype(int).ravel()
+    size = min(height, width) // 2 + 1
+    return (np.bincount(ring, power.ravel()) / np.maximum(np.bincount(ring), 1))[:size]
+
+
+def arm_spectra(pairs: Pairs, count: int = 400, inpainter: str | None = None) -> pd.DataFrame:
+    """Mean radial spectrum of each arm over the same photographs; index ``frequency`` in cycles a pixel."""
+    sets = pairs.sets(inpainter)
+    sets = sets.iloc[np.unique(np.linspace(0, len(sets) - 1, min(count, len(sets))).astype(int))]
+    spectra = {arm: radial_spectrum(pairs.cache[np.sort(sets[arm].to_numpy())]) for arm in sets.columns}
+    table = pd.DataFrame(spectra)
+    table.index = pd.Index(np.arange(len(table)) / min(pairs.cache.shape[1:3]), name="frequency")
+    return table
+
+
+def spectra(table: pd.DataFrame) -> Figure:
+    """Draw :func:`arm_spectra`: the power of each arm, and each fake arm's ratio to the original."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
+    table = table.iloc[1:]  # the mean brightness was taken out
+    for arm, style in zip(table.columns, ("-", "--", ":"), strict=False):
+        left.semilogy(table.index, table[arm], style, color=COLOURS.get(arm), label=arm, lw=2)
+        if arm != "original":
+            right.plot(table.index, table[arm] / table["original"], style, color=COLOURS.get(arm), label=arm, lw=2)
+    right.axhline(1, color=COLOURS["neutral"], lw=1)
+    left.set_title("power")
+    right.set_title("power relative to the original")
+    right.set_ylim(bottom=0)
+    for axis in (left, right):
+        axis.set_xlabel("spatial frequency (cycles a pixel)")
+        axis.legend()
+    plt.close(figure)
+    return figure
