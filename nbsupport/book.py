@@ -161,7 +161,15 @@ def build(run: Run, output: Path | None = None) -> Path:
     staged = stage(run, output / "src")
     work = output / "work"
     shutil.rmtree(work, ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(staged), "--path-output", str(work)]
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(staged),
+        "--path-output",
+        str(work),
+    ]
     done = subprocess.run(
         [*command, "-W", "--keep-going"],
         stdout=subprocess.PIPE,

@@ -62,6 +62,15 @@ def package_hash() -> str:
     return runs.fingerprint({path.relative_to(folder).as_posix(): runs.hash_file(path) for path in files})
 
 
+@functools.cache
+def device_words() -> str:
+    """Device and precision that ``auto`` chooses here, and why."""
+    from nbsupport.training import device
+
+    chosen = device.choose("auto")
+    return f"{chosen.device.type}, {str(chosen.dtype).removeprefix('torch.')} ({chosen.why})"
+
+
 def read_executed(path: Path) -> dict[str, Any] | None:
     """The record inside an executed notebook, or None when there is none that can be read."""
     try:
@@ -149,6 +158,7 @@ def run_chapter(
         "started": started.isoformat(timespec="seconds"),
         "seconds": seconds,
         "stages_left": own,
+        "device": device_words(),
         "made_from": dependencies,
         **runs.provenance(),
     }
@@ -184,6 +194,7 @@ def _execute(run: Run, chapter: Chapter, parameters: Mapping[str, Any], output: 
             cwd=str(run.path),
             start_timeout=180,
             on_cell_start=cell_started,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # not the note that its ports are this machine's own
         )
 
 

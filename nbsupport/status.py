@@ -12,7 +12,7 @@ from typing import Any
 from nbsupport import runs
 from nbsupport.chapters import all_chapters
 from nbsupport.errors import UserError
-from nbsupport.runner import executed_path, failed_path, read_executed
+from nbsupport.runner import device_words, executed_path, failed_path, read_executed
 from nbsupport.runs import CHAPTER_OF_STAGE, Run
 
 #: Packages that carry trained weights with them, and what needs them.
@@ -112,7 +112,7 @@ def markdown(run: Run) -> str:
         "Run": run.name,
         "Profile": ", ".join(dict.fromkeys(record["profile"] or "by hand" for record in records)),
         "Data set": index["config"]["dataset"] if index else "unknown",
-        "Device": device_words(),
+        "Device": ", ".join(dict.fromkeys(record.get("device", "unknown") for record in records)),
         "System": f"{last['system']}, {last['cores']} cores, Python {last['python']}",
         "Commit": ", ".join(dict.fromkeys(record["commit"] or "unknown" for record in records)),
         "Last chapter begun": last["started"],
@@ -143,14 +143,6 @@ def markdown(run: Run) -> str:
 def _table(head: list[str], rows: Iterable[Iterable[str]]) -> str:
     lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def device_words() -> str:
-    """Device and precision that ``auto`` chooses here, and why."""
-    from nbsupport.training import device
-
-    chosen = device.choose("auto")
-    return f"{chosen.device.type}, {str(chosen.dtype).removeprefix('torch.')} ({chosen.why})"
 
 
 def info() -> dict[str, str]:
