@@ -1,6 +1,7 @@
 """Figures of the paired set: the arms side by side, where they differ, the holes, and the spectra."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import matplotlib.pyplot as plt
@@ -11,6 +12,9 @@ from matplotlib.figure import Figure
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import ARMS, Pairs
 from nbsupport.plots.style import COLOURS, hide_region, picture_grid
+
+if TYPE_CHECKING:
+    from nbsupport.widgets.state import Filled
 
 #: Differences are multiplied by this before they are shown, since most are too small to see.
 GAIN = 4
@@ -150,3 +154,13 @@ def spectra(table: pd.DataFrame) -> Figure:
         axis.legend()
     plt.close(figure)
     return figure
+
+
+def fill_row(filled: "Filled", arm: str = "spliced") -> Figure:
+    """One fill of the demo as a row: original, masked, filled, difference, with its caption under it."""
+    picture = filled.output(arm)
+    masked = hide_region(filled.original, filled.mask)
+    words = filled.caption.replace("$", r"\$") or "(no caption)"
+    line = f"{filled.inpainter}, {filled.coverage:.0%} of the picture: {words}"
+    titles = ["original", "masked", arm, f"{GAIN} × |difference|"]
+    return picture_grid([[filled.original, masked, picture, difference(filled.original, picture)]], titles, [line], 1.9)

@@ -107,10 +107,10 @@ class Session:
         return [str(text) for text in self.dataset.index["captions"].iloc[self.row(image_id)]]
 
     def mask_kinds(self, image_id: str) -> list[str]:
-        """Kinds of holes this photograph has in the run's set; those it cannot have are left out."""
-        table = self.masks.table
-        mine = table[(table["image_id"] == image_id) & ~table["fallback"]]
-        return mine["kind"].tolist()
+        """Kinds of holes this photograph has in the run's set; those it cannot have are left out, unless all are."""
+        mine = self.masks.table[self.masks.table["image_id"] == image_id]
+        able = mine[~mine["fallback"]]
+        return (able if len(able) else mine)["kind"].tolist()
 
     def mask(self, image_id: str, kind: str) -> np.ndarray:
         """The hole of one kind from the run's fixed set, (H, W) bool, True = hole."""
