@@ -1,15 +1,54 @@
-"""The stage ``index``: from a source to the table of its photographs, their splits, the image cache, the vocabulary."""
+"""The stage ``index``: from a source to the table of its photographs, their splits, the image cache, the vocabulary.
 
+Everything later reads what this stage leaves in the run folder, and never the source again: ``index.parquet``,
+``rejected.csv``, ``cache/``, ``vocabulary.json``.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
 
-from nbsupport.config import DataConfig
-from nbsupport.data.cache import ImageCache
+from nbsupport.config import SPLITS, DataConfig
+from nbsupport.data import SOURCES, resolve_root, splits
+from nbsupport.data.cache import ImageCache, writing
 from nbsupport.data.captions import Vocabulary
-from nbsupport.errors import ConfigError, unknown
-from nbsupport.runs import Run
+from nbsupport.data.ingest import ingest_all
+from nbsupport.data.listing import choose, signature
+from nbsupport.data.records import Photo
+from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.runs import Run, atomic_path
+
+#: One group with more than this share of all photographs is a warning: the splits can no longer be balanced.
+LARGE_GROUP = 0.05
+
+_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("path", pa.string()),
+        ("source", pa.string()),
+        ("label", pa.string()),
+        ("split", pa.string()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        ("sha256", pa.string()),
+        ("phash", pa.string()),
+        ("group", pa.int64()),
+        ("captions", pa.list_(pa.string())),
+        ("box", pa.list_(pa.float64())),
+        ("object_mask", pa.string()),
+        ("parts", pa.list_(pa.struct([("part", pa.string()), ("x", pa.float64()), ("y", pa.float64())]))),
+        ("official_split", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -18,8 +57,9 @@ class Dataset:
 
     Attributes:
         index: one row for each photograph, in the order of the cache: ``image_id, path, source, label, split, width,
-            height, sha256, phash, group, captions`` (list of str)``, box`` (x, y, width, height or None)``,
-            object_mask, parts`` (dict name -> (x, y))``, official_split``.
+            height`` (upright, pixels)``, sha256, phash`` (16 hexadecimal digits or None)``, group, captions`` (list of
+            str)``, box`` (x, y, width, height or None)``, object_mask`` (path or None)``, parts`` (dict name -> (x, y)
+            in pixels of the file)``, official_split``.
         rejected: ``path, reason`` of the files that could not be used.
         cache: pictures, object masks and part points.
         vocabulary: of the captions of the train split.
@@ -39,24 +79,163 @@ class Dataset:
         """Row numbers of one split, or of all photographs: (n,) int64, ascending."""
         if split is None:
             return np.arange(len(self.index))
-        names = ("train", "validation", "test")
-        if split not in names:
-            raise ConfigError(unknown("split", split, names))
+        if split not in SPLITS:
+            raise ConfigError(unknown("split", split, SPLITS))
         return np.flatnonzero((self.index["split"] == split).to_numpy())
 
     def row_of(self, image_id: str) -> int:
         """The row of a photograph by its id."""
         found = np.flatnonzero((self.index["image_id"] == image_id).to_numpy())
         if not len(found):
-            raise ConfigError(unknown("photograph", image_id, self.index["image_id"].head(50)))
+            raise ConfigError(f"There is no photograph '{image_id}' in this run's index.")
         return int(found[0])
 
 
+@dataclass(frozen=True)
+class _IndexConfig(DataConfig):
+    """The parameters with a signature of the source's files, so that added photographs are not overlooked."""
+
+    signature: str = ""
+
+
 def prepare(run: Run, config: DataConfig) -> Dataset:
-    """Index the photographs of `config` into `run`, or load them when that is done."""
-    raise NotImplementedError
+    """Index the photographs of `config` into `run`, or load them when that is done and the source is as it was.
+
+    Raises:
+        UserError: the source is not there or not in its layout, or nothing usable is in it.
+    """
+    root = resolve_root(config, run)
+    seen = signature(root, SOURCES[config.dataset], config.captions)
+    stage = run.stage("index", _IndexConfig(**config.to_mapping(), signature=seen))
+    if not stage.finished:
+        with stage:
+            stage.note(**_make(run, config, root))
+            stage.outputs("index.parquet", "rejected.csv", "cache/cache.json", "cache/images.u8", "cache/objects.u8")
+            stage.outputs("cache/parts.parquet", "vocabulary.json")
+    return load(run)
 
 
 def load(run: Run) -> Dataset:
     """The photographs of a run; raises :class:`MissingStage` when chapter 1 has not been run."""
-    raise NotImplementedError
+    config = dict(run.require("index")["config"])
+    config.pop("signature", None)
+    index = pd.read_parquet(run / "index.parquet")
+    index["captions"] = index["captions"].map(list)
+    index["parts"] = [{part["part"]: (part["x"], part["y"]) for part in parts} for parts in index["parts"]]
+    index["box"] = pd.Series([None if box is None else tuple(box) for box in index["box"]], dtype=object)
+    for column in ("object_mask", "official_split", "phash"):
+        index[column] = pd.Series([None if pd.isna(value) else value for value in index[column]], dtype=object)
+    return Dataset(
+        index=index,
+        rejected=pd.read_csv(run / "rejected.csv", dtype=str, keep_default_na=False),
+        cache=ImageCache.open(run / "cache"),
+        vocabulary=Vocabulary.load(run / "vocabulary.json"),
+        config=DataConfig.from_mapping(config),
+    )
+
+
+def _make(run: Run, config: DataConfig, root: Path) -> dict[str, Any]:
+    """Do the work of the stage and return the notes for its record."""
+    source = SOURCES[config.dataset]
+    listed = source.load(root, captions=config.captions, seed=config.seed)
+    twice = [name for name, times in Counter(photo.image_id for photo in listed).items() if times > 1]
+    if twice:
+        raise UserError(f"The source '{config.dataset}' lists {len(twice)} ids more than once, e.g. '{twice[0]}'.")
+    photos = choose(listed, config.count, config.seed)
+    if hasattr(source, "complete"):
+        photos = source.complete(root, photos, seed=config.seed)
+
+    start = time.perf_counter()
+    kept, facts, rejected, mask_problems = [], [], [], Counter()
+    with writing(run / "cache", config.image_size) as cache:
+        results = ingest_all(photos, source=config.dataset, root=root, size=config.image_size, fit=config.fit)
+        for photo, result in zip(photos, tqdm(results, "indexing", len(photos), unit="photo"), strict=True):
+            if isinstance(result, str):
+                rejected.append((photo.path, result))
+                continue
+            cache.add(photo.image_id, result.image, result.object_mask, result.parts)
+            kept.append(photo)
+            facts.append((result.width, result.height, result.sha256, result.phash))
+            mask_problems.update([result.mask_problem] if result.mask_problem else [])
+        if not kept:
+            raise UserError(_nothing_left(root, rejected))
+    seconds = time.perf_counter() - start
+
+    table = _table(kept, facts, config)
+    vocabulary = _vocabulary(table)
+    with atomic_path(run / "rejected.csv") as temporary:
+        pd.DataFrame(rejected, columns=["path", "reason"]).to_csv(temporary, index=False)
+    vocabulary.save(run / "vocabulary.json")
+    with atomic_path(run / "index.parquet") as temporary:
+        pq.write_table(pa.Table.from_pydict(table, schema=_SCHEMA), temporary)
+    return {
+        "root": root,
+        "listed": len(listed),
+        "chosen": len(photos),
+        "photographs_per_second": round(len(photos) / seconds, 1),
+        "object_masks_left_out": dict(mask_problems.most_common(5)),
+        **_warn_of_large_groups(np.array(table["group"])),
+    }
+
+
+def _vocabulary(table: dict[str, Sequence]) -> Vocabulary:
+    """The words of the train captions; held-out captions may not teach it any."""
+    captions = [
+        text for split, own in zip(table["split"], table["captions"], strict=True) for text in own if split == "train"
+    ]
+    # Of a handful of captions nearly every word occurs once, and dropping those would leave no vocabulary at all.
+    return Vocabulary.build(captions, min_count=2 if len(captions) >= 100 else 1)
+
+
+def _warn_of_large_groups(groups: np.ndarray) -> dict[str, str]:
+    """A note where one group holds more of the photographs than can be shared out fairly."""
+    largest = int(np.bincount(groups).max())
+    if largest <= max(LARGE_GROUP * len(groups), 3):
+        return {}
+    warning = (
+        f"one group of near-duplicates holds {largest} of {len(groups)} photographs; if they are not really alike, "
+        "lower near_duplicate_bits"
+    )
+    print(f"[index] warning: {warning}.")
+    return {"warning": warning}
+
+
+def _nothing_left(root: Path, rejected: Sequence[tuple[str, str]]) -> str:
+    reasons = Counter(reason for _, reason in rejected).most_common(3)
+    listed = "; ".join(f"{reason} ({times})" for reason, times in reasons) or "the source lists none"
+    return f"None of the {len(rejected)} photographs of '{root}' can be used: {listed}. See the layout with --help."
+
+
+def _table(photos: Sequence[Photo], facts: Sequence[tuple], config: DataConfig) -> dict[str, Sequence]:
+    """The columns of the index, with groups and splits worked out."""
+    width, height, sha256, phash = (list(column) for column in zip(*facts, strict=True))
+    hashes = np.array([value or 0 for value in phash], dtype=np.uint64)
+    hashed = np.array([value is not None for value in phash])
+    keys = [
+        (f"sha256:{digest}", *(f"key:{key}" for key in photo.keys))
+        for photo, digest in zip(photos, sha256, strict=True)
+    ]
+    groups = splits.near_duplicate_groups(hashes, config.near_duplicate_bits, keys, hashed)
+    if groups.max() < 2:
+        raise UserError(
+            f"Only {groups.max() + 1} independent photographs are left (near-duplicates count as one), and train, "
+            "validation and test need one each. Add photographs, or lower `near_duplicate_bits`."
+        )
+    labels = [photo.label for photo in photos]
+    return {
+        "image_id": [photo.image_id for photo in photos],
+        "path": [photo.path for photo in photos],
+        "source": [config.dataset] * len(photos),
+        "label": labels,
+        "split": splits.assign(groups, labels, config.validation_fraction, config.test_fraction, config.seed).tolist(),
+        "width": width,
+        "height": height,
+        "sha256": sha256,
+        "phash": [None if value is None else f"{value:016x}" for value in phash],
+        "group": groups.tolist(),
+        "captions": [list(photo.captions) for photo in photos],
+        "box": [None if photo.box is None else list(photo.box) for photo in photos],
+        "object_mask": [photo.object_mask for photo in photos],
+        "parts": [[{"part": name, "x": x, "y": y} for name, (x, y) in photo.parts.items()] for photo in photos],
+        "official_split": [photo.split for photo in photos],
+    }

@@ -1,0 +1,156 @@
+"""Reading any photograph file as upright 8-bit RGB, or saying in one sentence why it cannot be read.
+
+What people keep in folders of photographs is wider than what networks eat: CMYK scans, palettes, 16-bit grey, alpha,
+animations, turned phones, half-copied files. Each is either read properly or rejected with a reason; none stops the
+rest, and none changes a global setting of Pillow. Also here: the perceptual hash that finds near-duplicates.
+Not here: how a picture becomes a square; see ``geometry``.
+"""
+
+import io
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from nbsupport.errors import UnusableImage
+
+#: More pixels than this are not decoded: a small file can claim a gigantic picture and fill the memory.
+MAX_PIXELS = 64_000_000
+MAX_BYTES = 1 << 30
+#: A picture with a side shorter than this holds nothing that could be painted in.
+MIN_SIDE = 16
+
+# Photographs only. Other formats that Pillow knows run outside programs (EPS) or draw (WMF).
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "PPM", "JPEG2000", "AVIF", "TGA")
+_ORIENTATION = 0x0112  # EXIF tag
+
+
+def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a photograph: (H, W, 3) uint8 RGB, upright (EXIF orientation applied), transparency laid on white.
+
+    Of an animation the first frame is read; 16-bit grey is scaled to 8 bits.
+
+    Raises:
+        UnusableImage: the file is missing, empty, truncated, corrupt, no picture, has more than `max_pixels` pixels
+            (judged by its header, before anything is decoded), or a side below ``MIN_SIDE`` pixels.
+    """
+    return np.asarray(decode(read_bytes(path), max_pixels))
+
+
+def read_grey(path: str | os.PathLike) -> np.ndarray:
+    """Read a mask file as greys, (H, W) uint8, alpha left out; raises :class:`UnusableImage` as :func:`read_image`."""
+    data = read_bytes(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(io.BytesIO(data), formats=_known_formats())
+            if image.width * image.height > MAX_PIXELS:
+                raise UnusableImage(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed")
+            return np.asarray(image.convert("L"))
+        except UnusableImage:
+            raise
+        except Exception as error:  # foreign bytes: each decoder fails in ways of its own
+            raise UnusableImage(f"corrupt: {str(error) or type(error).__name__}") from None
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The bytes of a file; raises :class:`UnusableImage` where it is missing, unreadable, empty or over 1 GiB."""
+    try:
+        size = os.stat(path).st_size
+        if size > MAX_BYTES:
+            raise UnusableImage(f"the file has {size / 2**20:.0f} MiB, more than {MAX_BYTES >> 20}")
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UnusableImage("the file is missing") from None
+    except OSError as error:
+        raise UnusableImage(f"the file cannot be opened: {error.strerror}") from None
+    if not data:
+        raise UnusableImage("the file is empty")
+    return data
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode the bytes of a picture file to an upright Pillow image of mode RGB; see :func:`read_image`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # damaged EXIF and the like; what matters raises
+        try:
+            image = Image.open(io.BytesIO(data), formats=_known_formats())
+            width, height = image.size
+            if width * height > max_pixels:
+                raise UnusableImage(f"{width} x {height} pixels, more than the {max_pixels:,} allowed")
+            if min(width, height) < MIN_SIDE:
+                raise UnusableImage(f"{width} x {height} pixels, a side is shorter than {MIN_SIDE}")
+            image.load()
+            return _to_rgb(_upright(image))
+        except UnusableImage:
+            raise
+        except UnidentifiedImageError:
+            raise UnusableImage("not a picture, or of a format that is not read") from None
+        except Image.DecompressionBombError as error:
+            raise UnusableImage(f"gigantic: {error}") from None
+        except MemoryError:
+            raise UnusableImage("too large for the memory of this machine") from None
+        except Exception as error:  # foreign bytes: each decoder fails in ways of its own
+            reason = "truncated" if "truncated" in str(error) or isinstance(error, EOFError) else "corrupt"
+            raise UnusableImage(f"{reason}: {str(error) or type(error).__name__}") from None
+
+
+def _known_formats() -> list[str]:
+    Image.init()  # loads the decoders; which of them exist depends on how Pillow was built
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; EXIF that cannot be read counts as none."""
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1) not in (None, 0, 1)
+    except Exception:  # the picture itself is whole
+        return image
+    return ImageOps.exif_transpose(image) if turned else image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return _grey_from_integers(image)
+    if image.mode == "F":
+        raise UnusableImage("floating-point pixels, whose range the file does not say")
+    if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+        # Pillow goes from La and PA to RGBA in steps of its own
+        image = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey_from_integers(image: Image.Image) -> Image.Image:
+    """16-bit grey to RGB; ``convert`` would clip everything above 255 to white."""
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise UnusableImage("32-bit pixels, whose range the file does not say")
+    grey = np.rint(values / 257).astype(np.uint8)
+    return Image.fromarray(grey, "L").convert("RGB")
+
+
+# The first 8 rows of the 32-point DCT-II, unscaled as in scipy.fft.dct.
+_DCT = 2 * np.cos(np.pi * np.outer(np.arange(8), 2 * np.arange(32) + 1) / 64)
+
+
+def perceptual_hash(image: Image.Image) -> int | None:
+    """The 64-bit DCT hash of a picture, equal to ``imagehash.phash``; the first coefficient is the highest bit.
+
+    The picture is reduced to 32 x 32 greys; a bit says whether one of its 8 x 8 lowest frequencies lies above their
+    median. Of a picture that is all but plain the bits are rounding noise, and two such pictures would look alike or
+    not by chance: it has no hash (None) and is compared by its bytes alone.
+
+    Source: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions (2010), as in ImageHash.
+    """
+    small = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS), dtype=np.float64)
+    if small.std() < 2.0:  # of 255 grey levels
+        return None
+    low = _DCT @ small @ _DCT.T
+    bits = (low > np.median(low)).ravel()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")

@@ -1,0 +1,112 @@
+"""One photograph file, read once: checksum, perceptual hash, square, mask and points, all from the same bytes.
+
+Runs in worker processes, so it imports little. Not here: what the whole set makes of it; see ``index``.
+"""
+
+import functools
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nbsupport.data import SOURCES, geometry, images
+from nbsupport.data.records import Photo
+from nbsupport.errors import UnusableImage
+
+#: With fewer photographs, starting worker processes takes longer than it saves.
+WORTH_A_POOL = 400
+#: A box that covers more of the frame than this says nothing about where in the picture the object is.
+BOX_SAYS_NOTHING = 0.9
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one file gave: size in pixels (upright), hashes, the square of the cache with its mask and points."""
+
+    width: int
+    height: int
+    sha256: str
+    phash: int | None
+    image: np.ndarray  # (S, S, 3) uint8 RGB
+    object_mask: np.ndarray | None  # (S, S) bool, True = object
+    parts: dict[str, tuple[float, float]]  # in pixels of the square
+    mask_problem: str | None = None
+
+
+def ingest(photo: Photo, *, source: str, root: Path, size: int, fit: str) -> Ingested | str:
+    """Read one photograph; a file that cannot be used gives the reason as a string."""
+    if not photo.captions:
+        return "no caption"
+    try:
+        data = images.read_bytes(Path(root) / photo.path)
+        picture = images.decode(data)
+    except UnusableImage as error:
+        return str(error)
+    width, height = picture.size
+    frame = geometry.choose_frame(width, height, photo.box, fit)
+    mask, problem = _object_mask(photo, source, root, (height, width))
+    mask = geometry.cut_mask(mask, frame, size) if mask is not None else None
+    if mask is not None and (photo.object_mask is None or problem) and mask.mean() > BOX_SAYS_NOTHING:
+        mask = None
+    return Ingested(
+        width=width,
+        height=height,
+        sha256=hashlib.sha256(data).hexdigest(),
+        phash=images.perceptual_hash(picture),
+        image=geometry.cut_image(picture, frame, size),
+        object_mask=mask,
+        parts=geometry.cut_points(photo.parts, frame, size),
+        mask_problem=problem,
+    )
+
+
+def _object_mask(photo: Photo, source: str, root: Path, shape: tuple[int, int]) -> tuple[np.ndarray | None, str | None]:
+    """The object as a bool mask of the picture's `shape`, the filled box where nothing finer is there, or None.
+
+    A mask that cannot be read or is of another shape is no reason to lose the photograph: it is left out and said.
+    """
+    problem = None
+    if photo.object_mask is not None:
+        try:
+            mask = SOURCES[source].read_object_mask(Path(root), photo.object_mask)
+            if mask.shape == shape:
+                return np.asarray(mask, dtype=bool), None
+            problem = f"the object mask is {mask.shape[1]} x {mask.shape[0]}, the picture {shape[1]} x {shape[0]}"
+        except Exception as error:  # foreign bytes again
+            problem = f"the object mask cannot be read: {error}"
+    return geometry.fill_box(photo.box, shape[1], shape[0]), problem
+
+
+def workers_available() -> int:
+    """How many processes this machine grants us, at most 16."""
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(granted, 16)
+
+
+def ingest_all(
+    photos: Sequence[Photo], *, source: str, root: Path, size: int, fit: str, workers: int | None = None
+) -> Iterator[Ingested | str]:
+    """Read photographs in several processes and yield what each gave, in their order.
+
+    Processes are spawned, not forked: a notebook's threads do not survive a fork. Where no process can be started, or
+    one dies (out of memory), the rest is read in this one.
+    """
+    work = functools.partial(ingest, source=source, root=Path(root), size=size, fit=fit)
+    workers = workers_available() if workers is None else workers
+    done = 0
+    if workers > 1 and len(photos) >= WORTH_A_POOL:
+        try:
+            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+                for result in pool.map(work, photos, chunksize=16):
+                    yield result
+                    done += 1
+        except (BrokenProcessPool, OSError):
+            pass
+    for photo in photos[done:]:
+        yield work(photo)

@@ -1,0 +1,89 @@
+"""The numbers of chapter 1: what was indexed, what was not and why, how it is grouped, split and captioned."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from nbsupport.config import SPLITS
+from nbsupport.data import splits
+from nbsupport.data.captions import Vocabulary, tokenise
+from nbsupport.data.index import Dataset
+from nbsupport.runs import Run
+
+
+def summarise(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Everything that chapter 1 says in numbers, ready for ``run.write_result("preprocessing", …)``."""
+    index, record = dataset.index, run.require("index")
+    groups = index["group"].to_numpy()
+    sizes = np.bincount(groups)
+    captions = captions_by_split(dataset)
+    per_photograph = index["captions"].map(len)
+    by_file = split_by_file(dataset)
+    held_out = max(int((by_file != "train").sum()), 1)
+    return {
+        "dataset": dataset.config.dataset,
+        "listed": record["notes"]["listed"],
+        "indexed": len(index),
+        "rejected": len(dataset.rejected),
+        "rejected_reasons": reasons(dataset.rejected["reason"]),
+        "labels": int(index["label"].nunique()),
+        "groups": len(sizes),
+        "largest_group": int(sizes.max()),
+        "photographs_in_shared_groups": int(sizes[sizes > 1].sum()),
+        "group_sizes": {str(size): int(n) for size, n in sorted(Counter(sizes.tolist()).items())},
+        "splits": {name: len(dataset.rows(name)) for name in SPLITS},
+        "groups_in_splits": {name: len(np.unique(groups[dataset.rows(name)])) for name in SPLITS},
+        "groups_in_two_splits": groups_across_splits(dataset),
+        "leaked_if_split_by_file": int(splits.leaked(groups, by_file).sum()),
+        "leaked_share_if_split_by_file": float(splits.leaked(groups, by_file).sum() / held_out),
+        "captions": int(per_photograph.sum()),
+        "captions_per_photograph": {"mean": float(per_photograph.mean()), "least": int(per_photograph.min())},
+        "vocabulary_size": len(dataset.vocabulary),
+        "unknown_rate": {name: unknown_rate(dataset.vocabulary, texts) for name, texts in captions.items()},
+        "with_object": int(dataset.cache.has_object.sum()),
+        "with_parts": int(dataset.cache.parts["row"].nunique()),
+        "warning": record["notes"].get("warning"),
+        "photographs_per_second": record["notes"]["photographs_per_second"],
+        "seconds": record["seconds"],
+    }
+
+
+def captions_by_split(dataset: Dataset) -> dict[str, list[str]]:
+    """All captions of each split."""
+    captions = dataset.index["captions"]
+    return {name: [text for own in captions.iloc[dataset.rows(name)] for text in own] for name in SPLITS}
+
+
+def unknown_rate(vocabulary: Vocabulary, texts: Iterable[str]) -> float | None:
+    """Share of the words of `texts` that the vocabulary does not hold, between 0 and 1; None where there is no word."""
+    words = [word for text in texts for word in tokenise(text)]
+    return sum(word not in vocabulary for word in words) / len(words) if words else None
+
+
+def unknown_words(vocabulary: Vocabulary, texts: Iterable[str], count: int = 20) -> dict[str, int]:
+    """The most frequent words of `texts` that the vocabulary does not hold, with how often they occur."""
+    found = Counter(word for text in texts for word in vocabulary.unknown_words(text))
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))[:count])
+
+
+def reasons(texts: Iterable[str]) -> dict[str, int]:
+    """Reasons of rejection with how often each occurs; what differs from file to file (numbers, details) left out."""
+    kinds = Counter(re.sub(r"\d[\d,.]*", "N", text.partition(":")[0]) for text in texts)
+    return dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
+
+
+def groups_across_splits(dataset: Dataset) -> int:
+    """How many groups have photographs in more than one split; anything but 0 would be a fault."""
+    return int((dataset.index.groupby("group")["split"].nunique() > 1).sum())
+
+
+def split_by_file(dataset: Dataset) -> np.ndarray:
+    """The split as it would be if every file were a group of its own: (N,) str. For comparison only."""
+    config = dataset.config
+    alone = np.arange(len(dataset))
+    return splits.assign(
+        alone, dataset.index["label"].tolist(), config.validation_fraction, config.test_fraction, config.seed
+    )
