@@ -194,7 +194,7 @@ def _execute(run: Run, chapter: Chapter, parameters: Mapping[str, Any], output: 
             cwd=str(run.path),
             start_timeout=180,
             on_cell_start=cell_started,
-            extra_arguments=["--IPKernelApp.log_level=40"],  # not the note that its ports are this machine's own
+            extra_arguments=["--IPKernelApp.log_level=50"],  # not the note that its ports are this machine's own
         )
 
 
