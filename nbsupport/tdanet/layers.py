@@ -28,12 +28,16 @@ def seeded(seed: int, *keys: object) -> Iterator[None]:
 
 
 def widths(base: int, largest: int, levels: int) -> list[int]:
-    """Channels at strides 1, 2, 4 … 2**levels: half the base at full resolution, doubling up to `largest`.
+    """Channels at strides 1, 2, 4 … 2**levels: the base at half resolution, doubling downwards up to `largest`.
+
+    Full resolution gets a quarter of the base, in eights: a convolution there is the dearest, and the detail it adds
+    needs few channels.
 
     >>> widths(32, 256, 3)
-    [16, 32, 64, 128]
+    [8, 32, 64, 128]
     """
-    return [max(4, min(base * 2**level // 2, largest)) for level in range(levels + 1)]
+    full = max(8, base // 4 // 8 * 8)
+    return [min(full, base)] + [min(base * 2**level, largest) for level in range(levels)]
 
 
 def pool_mask(masks: Tensor, size: tuple[int, int]) -> Tensor:
@@ -114,7 +118,7 @@ class ResidualLayer(nn.Module):
     def forward(self, features: Tensor, condition: Tensor | None = None) -> Tensor:
         """features: (B, inputs, h, w) float; condition: (B, K) float or None. Returns (B, outputs, h', w') float."""
         steer = (condition,) if self.steered else ()
-        hidden = F.leaky_relu(self.norm1(features, *steer), 0.1)
+        hidden = F.leaky_relu(self.norm1(features, *steer), 0.1)  # not in place: the shortcut reads `features`
         if self.enlarge_first:
             hidden = F.interpolate(hidden, scale_factor=2, mode="nearest")
         hidden = F.leaky_relu(self.norm2(self.conv1(hidden), *steer), 0.1)

@@ -1,0 +1,112 @@
+"""Training batches of photographs, holes and captions: a pure function of ``(seed, step)``.
+
+Since nothing is carried from one step to the next, a training that was killed goes on with exactly the batches it
+would have seen. Flips reach the photograph, its object mask and its part points together. Not here: validation, which
+uses fixed holes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nbsupport import masks, rng
+from nbsupport.data.index import Dataset
+from nbsupport.errors import UserError
+
+
+@dataclass
+class Batch:
+    """Tensors on the training device."""
+
+    rows: np.ndarray  # (B,) int64, rows of the index
+    images: Tensor  # (B, 3, H, W) float in [-1, 1], channels_last
+    holes: Tensor  # (B, 1, H, W) bool, True = hole
+    tokens: Tensor  # (B, L) int64
+    lengths: Tensor  # (B,) int64
+
+
+def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float in [-1, 1], channels_last (the bytes already lie so)."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).to(device).float().div(127.5).sub(1)
+
+
+class Sampler:
+    """Draws training batches from one split.
+
+    Args:
+        dataset: the photographs. caption_length: L. batch_size: B. seed: with the step it fixes the batch.
+        split: which split. kinds, coverage: of the holes, as for `masks.sample_batch`.
+
+    Raises:
+        UserError: the split holds no photographs.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        caption_length: int,
+        batch_size: int,
+        seed: int,
+        split: str = "train",
+        kinds: Sequence[str] = ("rectangles",),
+        coverage: tuple[float, float] = (0.04, 0.35),
+    ) -> None:
+        self.dataset, self.length, self.batch_size, self.seed = dataset, caption_length, batch_size, seed
+        self.kinds, self.coverage = tuple(kinds), coverage
+        self.rows = dataset.rows(split)
+        if not len(self.rows):
+            raise UserError(f"The split '{split}' holds no photographs. Raise count in chapter 1.")
+        self.captions = dataset.index["captions"].tolist()
+        self.points = masks.part_points(dataset.cache.parts, len(dataset.index)) if "part" in self.kinds else None
+
+    def choose(self, generator: np.random.Generator) -> np.ndarray:
+        """B rows, each photograph at most once in a batch unless the split is smaller than the batch."""
+        return generator.choice(self.rows, self.batch_size, replace=len(self.rows) < self.batch_size)
+
+    def encode(self, generator: np.random.Generator, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """One random caption of each photograph: tokens (B, L) int64, lengths (B,) int64."""
+        texts = []
+        for row in rows:
+            own = self.captions[row]
+            texts.append(own[generator.integers(len(own))] if len(own) else "")
+        tokens, lengths = self.dataset.vocabulary.encode(texts, self.length)
+        return torch.from_numpy(tokens), torch.from_numpy(lengths)
+
+    def pictures(self, step: int, device: torch.device | str = "cpu") -> Batch:
+        """The batch of one step without holes (they are all False), for the matching of whole photographs."""
+        generator = rng.generator(self.seed, "batch", step)
+        rows = self.choose(generator)
+        images = self._flip(self.dataset.cache.batch(rows), generator.random(len(rows)) < 0.5)
+        tokens, lengths = self.encode(generator, rows)
+        holes = torch.zeros((len(rows), 1, *images.shape[1:3]), dtype=torch.bool, device=device)
+        return Batch(rows, to_tensor(images, device), holes, tokens.to(device), lengths.to(device))
+
+    @staticmethod
+    def _flip(pictures: np.ndarray, flipped: np.ndarray) -> np.ndarray:
+        pictures[flipped] = pictures[flipped, :, ::-1]
+        return pictures
+
+    def batch(self, step: int, device: torch.device | str = "cpu") -> Batch:
+        """The batch of one training step."""
+        generator = rng.generator(self.seed, "batch", step)
+        rows = self.choose(generator)
+        flipped = generator.random(len(rows)) < 0.5
+        images = self._flip(self.dataset.cache.batch(rows), flipped)
+        tokens, lengths = self.encode(generator, rows)
+        holes = torch.from_numpy(self._holes(generator, rows, flipped, images.shape[1:3]))[:, None]
+        return Batch(rows, to_tensor(images, device), holes.to(device), tokens.to(device), lengths.to(device))
+
+    def _holes(self, generator, rows, flipped, size) -> np.ndarray:
+        objects = points = None
+        if "object" in self.kinds:
+            objects = self._flip(self.dataset.cache.object_batch(rows), flipped)
+        if self.points is not None:
+            points = [self.points[row] for row in rows]
+            for number in np.flatnonzero(flipped):
+                points[number] = points[number] * [-1, 1] + [size[1] - 1, 0]
+        return masks.sample_batch(
+            generator, size, len(rows), self.coverage, self.kinds, objects=objects, part_points=points
+        )
