@@ -34,9 +34,9 @@ def choose(pairs: Pairs, count: int, split: str = "test") -> list[str]:
 
 
 def contact_sheet(pairs: Pairs, masks: MaskSet, image_ids: Sequence[str], inpainter: str | None = None) -> Figure:
-    """One row for each photograph: original, masked, its fake arms, and how far the last-but-one is from the original.
+    """One row for each photograph: original, masked, its fake arms, and the difference that the painter made.
 
-    The difference is that of the regenerated picture (of the first fake arm, if there is none), multiplied by ``GAIN``.
+    The difference is between the original and the regenerated picture (the first fake arm, if there is none).
     """
     sets = pairs.sets(inpainter)
     fakes = [arm for arm in sets.columns if ARMS[arm] == "fake"]
@@ -51,7 +51,7 @@ def contact_sheet(pairs: Pairs, masks: MaskSet, image_ids: Sequence[str], inpain
         rows.append([original, masked, *arms, difference(original, pairs.cache[numbers[shown]])])
         words = entry["caption"].replace("$", r"\$") or "(no caption)"  # a dollar would begin a formula
         captions.append(f"{entry['mask_kind']}, {entry['coverage']:.0%}: {words}")
-    titles = ["original", "masked", *fakes, f"{GAIN} × |{shown} − original|"]
+    titles = ["original", "masked", *fakes, f"difference × {GAIN}"]
     return picture_grid(rows, titles, captions, cell=1.45)
 
 
@@ -162,5 +162,5 @@ def fill_row(filled: "Filled", arm: str = "spliced") -> Figure:
     masked = hide_region(filled.original, filled.mask)
     words = filled.caption.replace("$", r"\$") or "(no caption)"
     line = f"{filled.inpainter}, {filled.coverage:.0%} of the picture: {words}"
-    titles = ["original", "masked", arm, f"{GAIN} × |difference|"]
+    titles = ["original", "masked", arm, f"difference × {GAIN}"]
     return picture_grid([[filled.original, masked, picture, difference(filled.original, picture)]], titles, [line], 1.9)

@@ -59,18 +59,28 @@ def picture_grid(
     figure, axes = plt.subplots(
         len(rows), count, figsize=(cell * count, height * len(rows) + 0.3), squeeze=False, layout="none"
     )
-    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.28 / figure.get_figheight(), bottom=0.01, wspace=0.04)
+    below = height - cell  # room for the text under a row, the last one too
+    figure.subplots_adjust(
+        left=0.01,
+        right=0.99,
+        top=1 - 0.28 / figure.get_figheight(),
+        bottom=below / figure.get_figheight(),
+        wspace=0.04,
+        hspace=below / cell,
+    )
     for r, row in enumerate(rows):
         for c in range(count):
             axis = axes[r, c]
             axis.axis("off")
             if c < len(row):
                 picture = np.asarray(row[c])
-                axis.imshow(picture, cmap=None if picture.ndim == 3 else "gray", vmin=0, vmax=None if picture.ndim == 3 else 1)
+                axis.imshow(
+                    picture, cmap=None if picture.ndim == 3 else "gray", vmin=0, vmax=None if picture.ndim == 3 else 1
+                )
             if r == 0 and c < len(column_titles):
                 axis.set_title(column_titles[c], loc="center", fontsize=9)
         if row_captions:
-            text = "\n".join(textwrap.wrap(row_captions[r], width=int(16 * cell * count / 1.5))[:2])
+            text = "\n".join(textwrap.wrap(row_captions[r], width=int(22 * cell * count / 1.5))[:2])
             axes[r, 0].text(0, -0.04, text, transform=axes[r, 0].transAxes, va="top", fontsize=8, style="italic")
     plt.close(figure)  # the notebook shows the returned figure once, not twice
     return figure

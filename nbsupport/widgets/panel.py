@@ -91,7 +91,7 @@ class InpaintPanel(w.VBox):
         )  # fmt: skip
 
     def _views(self) -> w.Widget:
-        titles = {"difference": f"{GAIN} × |difference|"}
+        titles = {"difference": f"difference × {GAIN}"}
         columns = [w.VBox([w.HTML(titles.get(name, name)), view]) for name, view in self.pictures.items()]
         return w.VBox([w.HBox(columns, layout=w.Layout(flex_flow="row wrap")), self.status, self.verdict])
 
