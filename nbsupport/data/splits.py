@@ -85,6 +85,27 @@ def _close_pairs(hashes: np.ndarray, max_bits: int) -> np.ndarray:
     return np.concatenate(pairs, axis=1)
 
 
+def nearest(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each hash the nearest other one: its position (N,) int64 and its distance in bits (N,) int64.
+
+    Compares all pairs in blocks: about a second for 10,000 photographs. Of equally near ones the first is given; a
+    single hash has no neighbour: position -1, distance 65.
+    """
+    hashes = np.asarray(hashes, dtype=np.uint64)
+    position, distance = np.full(len(hashes), -1, dtype=np.int64), np.full(len(hashes), 65, dtype=np.int64)
+    for i in range(0, len(hashes), _BLOCK):
+        rows = np.arange(i, min(i + _BLOCK, len(hashes)))
+        for j in range(0, len(hashes), _BLOCK):
+            differ = np.bitwise_count(hashes[rows, None] ^ hashes[None, j : j + _BLOCK])
+            if i == j:
+                np.fill_diagonal(differ, 65)  # not its own neighbour
+            best = differ.argmin(axis=1)
+            bits = differ[np.arange(len(rows)), best]
+            nearer = bits < distance[rows]
+            position[rows[nearer]], distance[rows[nearer]] = best[nearer] + j, bits[nearer]
+    return position, distance
+
+
 def assign(groups: np.ndarray, labels: Sequence[str], validation: float, test: float, seed: int) -> np.ndarray:
     """Send each group to one split, so that every label is shared out in the wanted fractions as well as it can be.
 

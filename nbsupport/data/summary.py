@@ -87,3 +87,18 @@ def split_by_file(dataset: Dataset) -> np.ndarray:
     return splits.assign(
         alone, dataset.index["label"].tolist(), config.validation_fraction, config.test_fraction, config.seed
     )
+
+
+def leak_of_variants(dataset: Dataset, variants: int) -> float:
+    """What splitting file by file does to a set with several files of each photograph, as real and inpainted versions.
+
+    Returns:
+        The share of held-out files whose photograph is in train too, when each of `variants` files of a photograph is
+        sent to a split on its own; by group it is 0.
+    """
+    config = dataset.config
+    photograph = np.repeat(np.arange(len(dataset)), variants)
+    labels = np.repeat(dataset.index["label"].to_numpy(), variants)
+    alone = np.arange(len(photograph))
+    split = splits.assign(alone, labels, config.validation_fraction, config.test_fraction, config.seed)
+    return float(splits.leaked(photograph, split)[split != "train"].mean())
