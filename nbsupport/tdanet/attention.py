@@ -106,15 +106,13 @@ class ShortLongAttention(nn.Module):
             (B, C, h, w) float.
         """
         batch, _, height, width = decoder.shape
-        query = self.query(decoder).flatten(2)
-        energy = torch.einsum("bcn,bcm->bnm", query, query).float() / query.shape[1] ** 0.5
-        short = torch.einsum("bnm,bcm->bcn", energy.softmax(dim=-1), decoder.flatten(2).float())
+        query, here, seen = (f.flatten(2).transpose(1, 2) for f in (self.query(decoder), decoder, low))  # (B, N, C)
+        energy = (query @ query.transpose(1, 2)).float() / query.shape[-1] ** 0.5
+        short = energy.softmax(dim=-1).to(here.dtype) @ here
         # Texture is fetched from visible cells only; a picture that is all hole has none, and attends everywhere.
         hidden = hole.flatten(1)[:, None, :]
         hidden = hidden & ~hidden.all(dim=-1, keepdim=True)
-        fetch = energy.masked_fill(hidden, float("-inf")).softmax(dim=-1)
-        fetched = torch.einsum("bnm,bcm->bcn", fetch, low.flatten(2).float())
-        shape = (batch, -1, height, width)
-        long = torch.where(hole, self.gain_long * fetched.reshape(shape), low.float())
-        both = torch.cat([decoder + self.gain_short * short.reshape(shape), long], dim=1)
-        return decoder + self.join(both.to(decoder.dtype))
+        fetched = energy.masked_fill(hidden, float("-inf")).softmax(dim=-1).to(seen.dtype) @ seen
+        long = torch.where(hole.flatten(1)[:, :, None], self.gain_long * fetched, seen)
+        both = torch.cat([here + self.gain_short * short, long], dim=-1)  # (B, N, C + C_l)
+        return decoder + self.join(both.transpose(1, 2).reshape(batch, -1, height, width))

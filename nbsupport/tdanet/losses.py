@@ -106,11 +106,15 @@ def word_scores(regions: Tensor, words: Tensor, present: Tensor, gamma_words: fl
     Returns:
         (A, B) float, row = picture, column = caption.
     """
-    scores = torch.einsum("adn,bdl->abnl", regions, words)
-    scores = scores.masked_fill(~present[None, :, None, :], float("-inf")).softmax(dim=-1)  # over the words
-    weights = (gamma_words * scores).softmax(dim=2)  # over the regions
-    context = torch.einsum("abnl,adn->abdl", weights, regions)
-    found = F.cosine_similarity(context, words[None], dim=2)  # (A, B, L)
+    products = torch.einsum("adn,bdl->abnl", regions, words)
+    explained = products.masked_fill(~present[None, :, None, :], float("-inf")).softmax(dim=-1)  # over the words
+    weights = (gamma_words * explained).softmax(dim=2)  # over the regions
+    # cosine(context, word) with context = regions @ weights, without building the (A, B, D, L) contexts: the product is
+    # the weighted mean of the products above, the context's length comes from the regions' Gram matrix.
+    product = (weights * products).sum(dim=2)  # (A, B, L)
+    gram = torch.einsum("adn,adm->anm", regions, regions)
+    length = torch.einsum("abnl,anm,abml->abl", weights, gram, weights).clamp(min=1e-12).sqrt()
+    found = product / (length * words.norm(dim=1).clamp(min=1e-6)[None])
     found = (gamma_sentence * found).masked_fill(~present[None], float("-inf"))
     return found.logsumexp(dim=-1) / gamma_sentence
 

@@ -49,9 +49,7 @@ class TextEncoder(nn.Module):
             state of both directions, and present (B, L) bool.
         """
         with torch.autocast(tokens.device.type, enabled=False):  # small and recurrent: half precision gains nothing
-            packed = pack_padded_sequence(
-                self.embedding(tokens), lengths.cpu(), batch_first=True, enforce_sorted=False
-            )
+            packed = pack_padded_sequence(self.embedding(tokens), lengths.cpu(), batch_first=True, enforce_sorted=False)
             states, last = self.gru(packed)
             words, _ = pad_packed_sequence(states, batch_first=True, total_length=tokens.shape[1])
         present = torch.arange(tokens.shape[1], device=tokens.device) < lengths.to(tokens.device)[:, None]

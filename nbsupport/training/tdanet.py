@@ -109,7 +109,7 @@ class Trainer:
         with torch.no_grad():
             error = (painted.outputs[-1] - batch.images).abs().mean(dim=1, keepdim=True)
             values["hole_l1"] = (error * batch.holes).sum() / batch.holes.sum()
-        return {name: float(value) for name, value in values.items()}
+        return {name: float(value.detach()) for name, value in values.items()}
 
     def _noise(self, batch: Batch) -> list[Tensor]:
         shape = (len(batch.images), *self.model.latent_shape(*batch.images.shape[-2:]))
@@ -144,8 +144,8 @@ class Trainer:
         size = nn.utils.clip_grad_norm_(module.parameters(), largest)
         if not (torch.isfinite(size) and torch.isfinite(loss)):
             raise TrainingDiverged(
-                f"TDANet's training diverged at step {self.step}: the loss of the {which} is {float(loss):.3g}. "
-                "The last checkpoint is untouched. Lower learning_rate or weight_adversarial in chapter 4; run it again."
+                f"TDANet's training diverged at step {self.step}: the loss of the {which} is {loss.item():.3g}. "
+                "The last checkpoint is untouched. Lower learning_rate or weight_adversarial in chapter 4, then run it."
             )
         base = self.config.learning_rate if which == "model" else self.config.discriminator_learning_rate
         for group in optimiser.param_groups:

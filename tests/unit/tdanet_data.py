@@ -29,7 +29,8 @@ def dataset(count: int = 24, size: int = 32, seed: int = 0) -> Dataset:
     objects = np.zeros((count, size, size), bool)
     objects[:, size // 4 : -size // 4, size // 4 : -size // 4] = True
     parts = pd.DataFrame(
-        [(f"s{n}", n, "corner", size / 4, size / 4) for n in range(count)], columns=["image_id", "row", "part", "x", "y"]
+        [(f"s{n}", n, "corner", size / 4, size / 4) for n in range(count)],
+        columns=["image_id", "row", "part", "x", "y"],
     )
     cache = ImageCache(images, objects, np.ones(count, bool), parts)
     vocabulary = Vocabulary.build([text for own in captions for text in own], min_count=1)
