@@ -20,6 +20,7 @@ from nbsupport.widgets.state import Filled, Session
 #: The entry of the list of holes that shows the four sliders.
 OWN_RECTANGLE = "rectangle of my own"
 _SHOWN = 192  # pixels: the width of a picture on the page
+_CONTROL = "330px"
 _BLANK = np.full((16, 16, 3), 244, np.uint8)
 
 
@@ -55,25 +56,32 @@ class InpaintPanel(w.VBox):
         self._on_photograph()
 
     def _build(self, limit: int) -> None:
-        wide, style = w.Layout(width="330px"), {"description_width": "92px"}
+        style, sliders = {"description_width": "92px"}, w.Layout(width=_CONTROL)  # one layout: shown or hidden together
         table = self.session.photographs.head(limit)
         names = [f"{label} · {name}" for label, name in zip(table["label"], table["image_id"], strict=True)]
         options = list(zip(names, table["image_id"], strict=True))
-        self.photograph = w.Dropdown(options=options, description="photograph", layout=wide, style=style)
-        self.kind = w.Dropdown(options=[], description="hole", layout=wide, style=style)
+        self.photograph = w.Dropdown(options=options, description="photograph", layout={"width": _CONTROL}, style=style)
+        self.kind = w.Dropdown(options=[], description="hole", layout={"width": _CONTROL}, style=style)
         self.sides = {
             name: w.FloatSlider(value, min=0, max=1, step=0.01, description=name, readout_format=".0%",
-                                continuous_update=False, layout=wide, style=style)
+                                continuous_update=False, layout=sliders, style=style)
             for name, value in (("left", 0.3), ("top", 0.3), ("width", 0.4), ("height", 0.4))
         }  # fmt: skip
-        self.caption = w.Textarea(description="caption", rows=3, layout=wide, style=style)
-        self.inpainter = w.Dropdown(options=self.session.methods, description="painted by", layout=wide, style=style)
-        self.seed = w.BoundedIntText(0, min=0, max=2**31 - 1, description="seed", layout=wide, style=style)
+        self.caption = w.Textarea(description="caption", rows=3, layout={"width": _CONTROL}, style=style)
+        self.inpainter = w.Dropdown(
+            options=self.session.methods, description="painted by", layout={"width": _CONTROL}, style=style
+        )
+        self.seed = w.BoundedIntText(
+            0, min=0, max=2**31 - 1, description="seed", layout={"width": _CONTROL}, style=style
+        )
         self.arm = w.ToggleButtons(
             options=["spliced", "regenerated"], description="show", style={**style, "button_width": "auto"},
             tooltips=["the painted hole in the untouched photograph", "the inpainter's whole output"],
+            layout={"width": _CONTROL},
         )  # fmt: skip
-        self.button = w.Button(description="Fill", button_style="primary", icon="paint-brush", layout=wide)
+        self.button = w.Button(
+            description="Fill", button_style="primary", icon="paint-brush", layout={"width": _CONTROL}
+        )
         self.status, self.words, self.verdict = w.HTML(text.note(self.session.missing)), w.HTML(), w.HTML()
         self.pictures = {
             name: w.Image(format="png", width=_SHOWN) for name in ("original", "masked", "filled", "difference")
@@ -82,6 +90,7 @@ class InpaintPanel(w.VBox):
                              "verdict": self.verdict, "arm": self.arm, "kind": self.kind, "by": self.inpainter,
                              **self.pictures}.items():  # fmt: skip
             widget.add_class(f"inpaint-{name}")
+        self._slider_layout = sliders
 
     def _controls(self) -> w.Widget:
         return w.VBox(
@@ -168,14 +177,12 @@ class InpaintPanel(w.VBox):
         self._on_words()
 
     def _on_hole(self) -> None:
-        for slider in self.sides.values():
-            slider.layout.display = None if self.kind.value == OWN_RECTANGLE else "none"
+        self._slider_layout.display = None if self.kind.value == OWN_RECTANGLE else "none"
         self._forget()
         hole = self.hole()
         self.pictures["masked"].value = png(hide_region(self.session.image(self.photograph.value), hole))
-        self.status.value = text.note(f"The hole covers {hole.mean():.0%}. Press Fill.") + text.note(
-            self.session.missing
-        )
+        said = text.note(f"The hole covers {hole.mean():.0%} of the picture. Press Fill.")
+        self.status.value = said + text.note(self.session.missing)
 
     def _on_words(self) -> None:
         self._forget()

@@ -44,7 +44,7 @@ def _bar(probability: float) -> str:
     return (
         '<td style="min-width:110px"><div style="background:#e6e6e6;height:10px">'
         f'<div style="background:{colour};height:10px;width:{100 * probability:.0f}%"></div></div></td>'
-        f'<td style="padding-left:6px">{probability:.2f}</td>'
+        f'<td style="padding:0 16px 0 6px">{probability:.2f}</td>'
     )
 
 

@@ -199,6 +199,8 @@ def test_the_panel_fills_shows_and_forgets(complete):
 def test_the_panel_takes_a_rectangle_and_says_what_is_wrong_with_it(complete):
     page = InpaintPanel(complete)
     assert page.sides["left"].layout.display == "none"
+    others = (page.photograph, page.kind, page.caption, page.inpainter, page.seed, page.arm, page.button)
+    assert all(control.layout.display is None for control in others), "only the sliders are hidden"
     page.kind.value = panel.OWN_RECTANGLE
     assert page.sides["left"].layout.display is None
     page.fill()
