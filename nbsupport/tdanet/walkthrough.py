@@ -1,0 +1,175 @@
+"""Look inside TDANet: one photograph through every box, with what goes in and out of each, for chapter 3.
+
+Not here: drawing (``plots.tdanet``).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from nbsupport.data.captions import tokenise
+from nbsupport.data.index import Dataset
+from nbsupport.tdanet.layers import pool_mask
+from nbsupport.tdanet.model import Painted, TDANet
+from nbsupport.training.batches import to_tensor
+
+#: The boxes of the paper's figure: attribute of the network -> what the figure calls it.
+BOXES = {
+    "text": "text encoder",
+    "encoder": "image encoder",
+    "attention": "dual attention",
+    "join": "multimodal feature h",
+    "fusion": "fusion F",
+    "fusion_auxiliary": "fusion F'",
+    "generator": "generator",
+}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One photograph, its hole and its caption, as TDANet takes them; the first axis has length 1."""
+
+    images: Tensor  # (1, 3, H, W) float in [-1, 1]
+    holes: Tensor  # (1, 1, H, W) bool, True = hole
+    tokens: Tensor  # (1, L) int64
+    lengths: Tensor  # (1,) int64
+    caption: str
+    words: tuple[str, ...]  # as the network reads them: cut to L, unknown ones marked
+
+    @property
+    def picture(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        return to_pictures(self.images)[0]
+
+    @property
+    def hole(self) -> np.ndarray:
+        """(H, W) bool, True = hole."""
+        return self.holes[0, 0].numpy()
+
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """In the order of `TDANet.forward`."""
+        return self.images, self.holes, self.tokens, self.lengths
+
+
+def to_pictures(images: Tensor) -> np.ndarray:
+    """(B, 3, H, W) float in [-1, 1] -> (B, H, W, 3) uint8."""
+    pixels = ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def example(dataset: Dataset, row: int, hole: np.ndarray, length: int, caption: str | None = None) -> Example:
+    """Prepare one photograph.
+
+    Args: row of the index; hole (H, W) bool, True = hole; length L of the caption in words; caption: its own first
+        one when None.
+    """
+    if caption is None:
+        captions = dataset.index["captions"].iloc[row]
+        caption = captions[0] if len(captions) else ""
+    tokens, lengths = dataset.vocabulary.encode([caption], length)
+    unknown = set(dataset.vocabulary.unknown_words(caption))
+    words = [f"{word}?" if word in unknown else word for word in tokenise(caption)][:length]
+    return Example(
+        to_tensor(dataset.cache.batch([row])),
+        torch.from_numpy(hole)[None, None],
+        torch.from_numpy(tokens),
+        torch.from_numpy(lengths),
+        caption,
+        tuple(words) or ("(no words)",),
+    )
+
+
+def noise(model: TDANet, chosen: Example, seed: int, count: int = 1) -> Tensor:
+    """`count` draws of standard normal noise for a photograph: (count, Z, h, w) float."""
+    shape = model.latent_shape(*chosen.images.shape[-2:])
+    return torch.randn((count, *shape), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def run_both_paths(model: TDANet, chosen: Example, seed: int) -> Painted:
+    """The inpainting and the auxiliary path on one photograph, in evaluation mode."""
+    draws = noise(model.eval(), chosen, seed, 2)
+    return model(*chosen.inputs(), draws[:1], draws[1:])
+
+
+@torch.no_grad()
+def sample(model: TDANet, chosen: Example, seed: int, count: int) -> np.ndarray:
+    """Paint one hole `count` times with different noise: (count, H, W, 3) uint8."""
+    repeated = [part.expand(count, *part.shape[1:]) for part in chosen.inputs()]
+    return to_pictures(model.eval()(*repeated, noise(model, chosen, seed, count)).outputs[-1])
+
+
+def _tensors(value: object) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    return [tensor for item in value for tensor in _tensors(item)] if isinstance(value, tuple | list) else []
+
+
+def _shapes(value: object) -> str:
+    return ", ".join("x".join(map(str, tensor.shape[1:])) or "1" for tensor in _tensors(value))
+
+
+def trace(model: TDANet, chosen: Example, seed: int) -> pd.DataFrame:
+    """Run both paths and note, at each box, the shapes (without the batch axis) and the range that really passed.
+
+    Returns:
+        columns ``box, input, output, smallest, largest, parameters``, one row for each call of a box, in order.
+    """
+    rows: list[dict] = []
+
+    def note(module: nn.Module, inputs: tuple, output: object, name: str) -> None:
+        values = torch.cat([tensor.flatten().float() for tensor in _tensors(output)])
+        rows.append(
+            {
+                "box": BOXES[name],
+                "input": _shapes(inputs),
+                "output": _shapes(output),
+                "smallest": float(values.min()),
+                "largest": float(values.max()),
+                "parameters": sum(p.numel() for p in module.parameters()),
+            }
+        )
+
+    handles = [
+        getattr(model, name).register_forward_hook(lambda m, i, o, name=name: note(m, i, o, name)) for name in BOXES
+    ]
+    try:
+        run_both_paths(model, chosen, seed)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return pd.DataFrame(rows)
+
+
+@torch.no_grad()
+def kept_words(model: TDANet, chosen: Example) -> pd.DataFrame:
+    """How much each path attends to each word, as the mean over the positions that take part in it.
+
+    Returns:
+        index: the words; ``visible part``: attention of the visible part before negation (what it explains);
+        ``inpainting path``: after negation (what is left to paint); ``auxiliary path``: of the removed part. Each
+        column sums to 1.
+    """
+    text = model.eval().text(chosen.tokens, chosen.lengths)
+    count = int(chosen.lengths[0])
+    columns = {}
+    for name, unknown, negate in (
+        ("visible part", chosen.holes, False),
+        ("inpainting path", chosen.holes, True),
+        ("auxiliary path", ~chosen.holes, False),
+    ):
+        high = model.encoder(chosen.images, unknown)[1]
+        where = pool_mask(~unknown, high.shape[-2:])
+        _, weights = model.attention(high, text, where, negate=negate)
+        columns[name] = weights[0, where.flatten()].mean(dim=0)[:count].numpy()
+    return pd.DataFrame(columns, index=pd.Index(chosen.words[:count], name="word"))
+
+
+def word_maps(painted: Painted, chosen: Example, auxiliary: bool = False) -> np.ndarray:
+    """The attention of every position to each word: (L', h, w) float in [0, 1], L' the number of words."""
+    weights = painted.auxiliary_attention if auxiliary else painted.attention
+    height, width = painted.latent.mean.shape[-2:]
+    return weights[0].T[: int(chosen.lengths[0])].reshape(-1, height, width).numpy()
