@@ -1,0 +1,163 @@
+"""Writes synthetic birds to disk in the layout of CUB-200-2011, with segmentations and an attribute table.
+
+A bird's files depend on `(seed, number, size)` alone: a larger set begins with the same bytes.
+"""
+
+import itertools
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from nbsupport.data.cub import PARTS
+from nbsupport.data.synthetic.captions import captions
+from nbsupport.data.synthetic.drawing import draw_bird
+from nbsupport.data.synthetic.parameters import PARAMETER_NAMES, TYPES, BirdParameters, sample_parameters
+from nbsupport.errors import ConfigError, UserError
+from nbsupport.rng import generator
+from nbsupport.runs import atomic_path, read_json, write_json
+
+_ENCODER = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+_RECIPE = "recipe.json"  # written last: the set is whole when it is there
+_VERSION = 1  # of the drawing; a set of another version is drawn anew
+_PARALLEL_FROM = 150  # birds; below that, starting processes costs more than it saves
+_CHUNK = 25
+
+
+def class_name(params: BirdParameters) -> str:
+    """The folder of a bird's type, e.g. ``004.Thrush``."""
+    return f"{params.type_number + 1:03d}.{params.type.name}"
+
+
+def image_name(params: BirdParameters) -> str:
+    """Its file name without the suffix, e.g. ``Thrush_00017``: the image_id in the index."""
+    return f"{params.type.name}_{params.number:05d}"
+
+
+def _write_one(root: Path, seed: int, number: int, size: int) -> dict:
+    """Draw and write one bird; return the rows that go into the tables."""
+    params = sample_parameters(seed, number)
+    drawing = draw_bird(params, size)
+    folder, name = class_name(params), image_name(params)
+    for kind in ("images", "segmentations", "text_c10"):
+        (root / kind / folder).mkdir(parents=True, exist_ok=True)
+    encoded = cv2.imencode(".jpg", drawing.image[..., ::-1], _ENCODER)[1]
+    (root / "images" / folder / f"{name}.jpg").write_bytes(encoded.tobytes())
+    mask = cv2.imencode(".png", drawing.object_mask.astype(np.uint8) * 255)[1]
+    (root / "segmentations" / folder / f"{name}.png").write_bytes(mask.tobytes())
+    (root / "text_c10" / folder / f"{name}.txt").write_text("\n".join(captions(params)) + "\n", "utf-8")
+    ys, xs = np.nonzero(drawing.object_mask)
+    box = (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1) if len(xs) else (0, 0, size, size)
+    row = {name: getattr(params, name) for name in PARAMETER_NAMES}
+    row |= {"image_id": name, "type": params.type.name}
+    return {"row": row, "path": f"{folder}/{name}.jpg", "kind": params.type_number + 1, "box": box,
+            "parts": drawing.parts}  # fmt: skip
+
+
+def _write_many(root: str, seed: int, numbers: list[int], size: int) -> list[dict]:
+    cv2.setNumThreads(1)  # the processes share the cores
+    return [_write_one(Path(root), seed, number, size) for number in numbers]
+
+
+def write(root: Path, count: int, size: int = 96, seed: int = 0, workers: int | None = None) -> Path:
+    """Draw `count` birds of `size` x `size` pixels into `root`, in the CUB layout; a matching set is left as it is.
+
+    Args:
+        workers: processes; None: one for each core. The files do not depend on it.
+
+    Returns:
+        root.
+
+    Raises:
+        ConfigError: a count below 1 or a size below 16.
+        UserError: `root` holds something else.
+    """
+    root = Path(root)
+    if count < 1 or size < 16:
+        raise ConfigError(f"Synthetic birds need count >= 1 and size >= 16, got count={count}, size={size}.")
+    recipe = {"count": count, "size": size, "seed": seed, "version": _VERSION}
+    marker = root / _RECIPE
+    if marker.exists() and read_json(marker) == recipe:
+        print(f"[synthetic] {count} birds of {size} px are there already: {root.name}")
+        return root
+    unfinished = root / ".unfinished"
+    if root.exists() and any(root.iterdir()) and not marker.exists() and not unfinished.exists():
+        raise UserError(f"The folder '{root}' is not empty and holds no synthetic birds. Choose another folder.")
+    root.mkdir(parents=True, exist_ok=True)
+    marker.unlink(missing_ok=True)
+    unfinished.touch()
+    chunks = [list(range(first, min(first + _CHUNK, count))) for first in range(0, count, _CHUNK)]
+    arguments = (itertools.repeat(str(root)), itertools.repeat(seed), chunks, itertools.repeat(size))
+    workers = workers or os.cpu_count() or 1
+    found: list[dict] = []
+    with tqdm(total=count, desc="drawing birds", unit="bird") as bar:
+        if workers == 1 or count < _PARALLEL_FROM:
+            for chunk in map(_write_many, *arguments):
+                found += chunk
+                bar.update(len(chunk))
+        else:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                for chunk in pool.map(_write_many, *arguments):
+                    found += chunk
+                    bar.update(len(chunk))
+    _write_tables(root, found, seed)
+    unfinished.unlink()
+    write_json(marker, recipe)
+    return root
+
+
+def _write_tables(root: Path, found: list[dict], seed: int) -> None:
+    """The official text files, one line for each bird, and the attribute table."""
+    used = sorted({item["kind"] for item in found})
+    tables = {
+        "images.txt": [f"{i} {item['path']}" for i, item in enumerate(found, 1)],
+        "classes.txt": [f"{number} {number:03d}.{TYPES[number - 1].name}" for number in used],
+        "image_class_labels.txt": [f"{i} {item['kind']}" for i, item in enumerate(found, 1)],
+        "bounding_boxes.txt": [
+            f"{i} " + " ".join(f"{float(v):.1f}" for v in item["box"]) for i, item in enumerate(found, 1)
+        ],
+        "train_test_split.txt": [
+            f"{i} {int(generator(seed, 'official split', item['row']['number']).random() < 0.5)}"
+            for i, item in enumerate(found, 1)
+        ],
+        "parts/parts.txt": [f"{k} {name}" for k, name in enumerate(PARTS, 1)],
+        "parts/part_locs.txt": [
+            f"{i} {k} {item['parts'][name][0]:.1f} {item['parts'][name][1]:.1f} 1"
+            if name in item["parts"]
+            else f"{i} {k} 0.0 0.0 0"
+            for i, item in enumerate(found, 1)
+            for k, name in enumerate(PARTS, 1)
+        ],
+    }
+    for name, lines in tables.items():
+        with atomic_path(root / name) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", "utf-8")
+    with atomic_path(root / "attributes" / "birds.csv") as temporary:
+        pd.DataFrame([item["row"] for item in found]).set_index("image_id").to_csv(temporary)
+
+
+def read_attributes(root: Path) -> pd.DataFrame:
+    """The attribute table of a written set: one row for each bird (index: image_id), one column for each parameter.
+
+    Raises:
+        UserError: there is none, so these are not synthetic birds.
+    """
+    path = Path(root) / "attributes" / "birds.csv"
+    if not path.exists():
+        raise UserError(f"'{root}' has no attributes/birds.csv: only synthetic birds have an attribute table.")
+    table = pd.read_csv(path, index_col="image_id", keep_default_na=False)
+    return table
+
+
+def read_parameters(root: Path) -> dict[str, BirdParameters]:
+    """image_id -> parameters, as they were drawn."""
+    table = read_attributes(root)
+    return {
+        str(image_id): sample_parameters(int(seed), int(number))
+        for image_id, seed, number in zip(table.index, table["seed"], table["number"], strict=True)
+    }
