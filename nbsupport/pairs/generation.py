@@ -73,6 +73,7 @@ def make(run: Run, config: PairsConfig) -> Pairs:
             pairs.manifest.to_parquet(path, index=False)
         stage.outputs(store.MANIFEST, store.CACHE, "results/pairs.json")
         stage.note(files=len(pairs), bytes=work.tally.bytes, kept=work.tally.kept)
+        print(f"[pairs] made: {work.tally.made} files, and {work.tally.kept} kept from an interrupted attempt.")
     return pairs
 
 

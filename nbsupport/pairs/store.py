@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nbsupport.config import PairsConfig
+from nbsupport.config import SPLITS, PairsConfig
 from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.pairs import files
 from nbsupport.pairs.planning import ARMS
@@ -61,6 +61,12 @@ class Pairs:
                     raise ConfigError(unknown(f"{column} of the paired set", value, sorted(set(held) - {""})))
                 chosen &= held == value
         return np.flatnonzero(chosen)
+
+    def counts(self) -> pd.DataFrame:
+        """Number of files: one row for each split, one column for each arm, in the order in which they are used."""
+        table = self.manifest.groupby(["split", "arm"]).size().unstack("arm", fill_value=0)
+        rows, columns = ([n for n in names if n in held] for names, held in ((SPLITS, table.index), (ARMS, table)))
+        return table.loc[rows, columns]
 
     def sets(self, inpainter: str | None = None) -> pd.DataFrame:
         """Manifest rows side by side: index image_id, one column for each arm, for one inpainter (None: the first)."""

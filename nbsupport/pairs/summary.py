@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from nbsupport import inpainters
+from nbsupport.config import SPLITS
 from nbsupport.masks import MaskSet
 from nbsupport.pairs.store import Pairs
 
@@ -52,8 +53,9 @@ def summary(pairs: Pairs, masks: MaskSet, tally: Tally, checks: dict) -> dict[st
 def _means(table: pd.DataFrame) -> list[dict[str, object]]:
     """Mean differences by inpainter, arm and split."""
     columns = ["hole_l1", "mean_colour_l1", "outside_l1", "outside_changed"]
-    means = table.groupby(["inpainter", "arm", "split"], sort=False)[columns].mean().reset_index()
-    return means.to_dict("records")
+    means = table.groupby(["inpainter", "arm", "split"])[columns].mean().reset_index()
+    order = means["split"].map({split: n for n, split in enumerate(SPLITS)})
+    return means.assign(order=order).sort_values(["inpainter", "arm", "order"]).drop(columns="order").to_dict("records")
 
 
 def differences(pairs: Pairs, masks: MaskSet) -> pd.DataFrame:

@@ -95,8 +95,8 @@ def test_the_set_keeps_its_promises(run, noisy):
     assert manifest["arm"].value_counts().to_dict() == dict.fromkeys(planning.ARMS, PHOTOGRAPHS)
     assert (manifest["label"] == np.where(manifest["arm"] == "original", "real", "fake")).all()
     assert (manifest.groupby("group")["split"].nunique() == 1).all()
-    per_split = manifest.groupby(["split", "arm"]).size().unstack()
-    assert (per_split.nunique(axis=1) == 1).all() and len(per_split) == 3
+    assert (made.counts().nunique(axis=1) == 1).all() and made.counts().to_numpy().sum() == len(manifest)
+    assert list(made.counts().index) == ["train", "validation", "test"] and list(made.counts()) == list(planning.ARMS)
     assert noisy.calls == -(-PHOTOGRAPHS // CONFIG.batch_size), "one call gives all arms"
 
     everything = made.read(np.arange(len(made)))
@@ -162,12 +162,13 @@ def test_an_interrupted_set_goes_on_and_ends_with_the_same_bytes(run, monkeypatc
     assert not list((run / "pairs").rglob(".*part*"))
     first = sorted(held)[0]
     (run / first).write_bytes(held[first][:100])  # as after a power failure
+    (run / "pairs" / ".images.1.part.npy").write_bytes(b"left by a process that was killed")
     stamp = (run / sorted(held)[-1]).stat().st_mtime_ns
     resumed = Noisy()
     monkeypatch.setattr(inpainters, "create", lambda name, run=None: resumed)
     again = pairs.make(run, CONFIG)
     assert resumed.calls == 3, "two missing batches and the broken one"
-    assert contents(run) == expected
+    assert contents(run) == expected and not list((run / "pairs").rglob(".*part*"))
     assert (run / sorted(held)[-1]).stat().st_mtime_ns == stamp, "a whole file is kept"
     pd.testing.assert_frame_equal(again.manifest, table)
 
