@@ -280,7 +280,7 @@ def data(
         from nbsupport.data import fetch
 
         place = fetch.fetch(source, target)
-    place = Path(place or target)
+    place = sources.find_root(source, Path(place or target))
     photos = sources.SOURCES[source].load(place)
     labels = len({photo.label for photo in photos})
     out.print(f"{len(photos):,} photographs of {labels:,} labels in {_plain(place)}")
