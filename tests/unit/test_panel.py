@@ -1,7 +1,6 @@
 """The demo: its session says what is missing and what the network does not know, its panel shows no unescaped word."""
 
 import io
-import sys
 import types
 
 import numpy as np
@@ -13,6 +12,7 @@ from nbsupport import inpainters, masks
 from nbsupport.config import DataConfig, MaskConfig
 from nbsupport.data import index
 from nbsupport.data.captions import Vocabulary
+from nbsupport.detectors import predict
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.runs import Run
 from nbsupport.widgets import InpaintPanel, Session, panel, text
@@ -24,7 +24,6 @@ EVIL = "<img src=x onerror=alert(1)> a grue & bird"
 @pytest.fixture
 def run(runs_folder, monkeypatch):
     """A run with photographs and masks, without TDANet and detectors."""
-    monkeypatch.setitem(sys.modules, "nbsupport.detectors.predict", None)
     run = Run("panel-test")
     with run.stage("index", DataConfig()):
         pass
@@ -76,28 +75,13 @@ def complete(run, monkeypatch):
         lambda name, run=None: inpainters.checked(Reader()) if name == "tdanet" else create(name),
     )
     logits = {("resnet34", 0): 1000.0, ("resnet34", 1): 0.0, ("lite0", 0): -1000.0}
-    predict = types.ModuleType("nbsupport.detectors.predict")
-    predict.available = lambda run: list(logits)
-    predict.load = lambda run, name, seed: logits[name, seed]
-    predict.score = lambda model, images: np.full(len(images), model)
-    import nbsupport.detectors
-
-    monkeypatch.setitem(sys.modules, "nbsupport.detectors.predict", predict)
-    monkeypatch.setattr(nbsupport.detectors, "predict", predict, raising=False)
+    monkeypatch.setattr(predict, "available", lambda run: list(logits))
+    monkeypatch.setattr(predict, "load", lambda run, name, seed: logits[name, seed])
+    monkeypatch.setattr(predict, "score", lambda model, images: np.full(len(images), model))
     return run
 
 
-def without_detectors(monkeypatch):
-    predict = types.ModuleType("nbsupport.detectors.predict")
-    predict.available = lambda run: []
-    import nbsupport.detectors
-
-    monkeypatch.setitem(sys.modules, "nbsupport.detectors.predict", predict)
-    monkeypatch.setattr(nbsupport.detectors, "predict", predict, raising=False)
-
-
-def test_a_session_says_what_is_missing_and_does_the_rest(run, monkeypatch):
-    without_detectors(monkeypatch)
+def test_a_session_says_what_is_missing_and_does_the_rest(run):
     session = Session(run)
     assert session.photographs["image_id"].tolist() == ["b1", "b2", "b4"]
     assert "tdanet" not in session.methods and "telea" in session.methods
