@@ -51,9 +51,11 @@ def ingest(photo: Photo, *, source: str, root: Path, size: int, fit: str) -> Ing
     width, height = picture.size
     frame = geometry.choose_frame(width, height, photo.box, fit)
     mask, problem = _object_mask(photo, source, root, (height, width))
-    mask = geometry.cut_mask(mask, frame, size) if mask is not None else None
-    if mask is not None and (photo.object_mask is None or problem) and mask.mean() > BOX_SAYS_NOTHING:
-        mask = None
+    if mask is not None:
+        mask = geometry.cut_mask(mask, frame, size)
+    elif geometry.clip_box(photo.box, width, height):
+        mask = geometry.cut_box(photo.box, frame, size)
+        mask = mask if mask.mean() <= BOX_SAYS_NOTHING else None
     return Ingested(
         width=width,
         height=height,
@@ -67,20 +69,19 @@ def ingest(photo: Photo, *, source: str, root: Path, size: int, fit: str) -> Ing
 
 
 def _object_mask(photo: Photo, source: str, root: Path, shape: tuple[int, int]) -> tuple[np.ndarray | None, str | None]:
-    """The object as a bool mask of the picture's `shape`, the filled box where nothing finer is there, or None.
+    """The object mask of the source, (H, W) bool of the picture's `shape`, or None, and what is wrong with it if it is.
 
     A mask that cannot be read or is of another shape is no reason to lose the photograph: it is left out and said.
     """
-    problem = None
-    if photo.object_mask is not None:
-        try:
-            mask = SOURCES[source].read_object_mask(Path(root), photo.object_mask)
-            if mask.shape == shape:
-                return np.asarray(mask, dtype=bool), None
-            problem = f"the object mask is {mask.shape[1]} x {mask.shape[0]}, the picture {shape[1]} x {shape[0]}"
-        except Exception as error:  # foreign bytes again
-            problem = f"the object mask cannot be read: {error}"
-    return geometry.fill_box(photo.box, shape[1], shape[0]), problem
+    if photo.object_mask is None:
+        return None, None
+    try:
+        mask = SOURCES[source].read_object_mask(Path(root), photo.object_mask)
+    except Exception as error:  # foreign bytes again
+        return None, f"the object mask cannot be read: {error}"
+    if mask.shape != shape:
+        return None, f"the object mask is {mask.shape[1]} x {mask.shape[0]}, the picture {shape[1]} x {shape[0]}"
+    return np.asarray(mask, dtype=bool), None
 
 
 def workers_available() -> int:

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Photo:
     split: str | None = None
     box: tuple[float, float, float, float] | None = None
     object_mask: str | None = None
-    parts: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    parts: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     keys: tuple[str, ...] = ()
 
 
