@@ -195,11 +195,17 @@ class PairsConfig(Config):
 
 @dataclass(frozen=True)
 class DetectorConfig(Config):
-    """Chapter 6: the classifiers and their common training budget."""
+    """Chapter 6: the classifiers and their common training budget.
+
+    `epochs` are passes over the photographs; in each, a photograph appears once as it is and once inpainted.
+    """
 
     names: tuple[str, ...] = ("resnet34", "efficientnet_lite0")
-    epochs: int = between(6, 1, 10_000)
-    batch_size: int = between(32, 2, 4096)
+    weights: str = "default"  # none, imagenet, the path of a weights file, or default: each detector's own choice
+    dense_stem: bool = False  # take one halving of the resolution out of the stem: finer traces, four times the time
+    train_count: int = between(0, 0, 10_000_000)  # photographs to train on, 0: all of the training split
+    epochs: int = between(4, 1, 10_000)
+    batch_size: int = between(32, 4, 4096)  # pictures: half of them photographs, half their inpainted twins
     learning_rate: float = between(1e-3, 1e-8, 1.0)
     fake_arms: tuple[str, ...] = ("spliced", "regenerated")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

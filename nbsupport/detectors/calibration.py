@@ -1,0 +1,67 @@
+"""One number that makes logits honest, and one that makes them a decision, both fitted on validation pictures.
+
+Temperature scaling (Guo et al. 2017): a network's logits are too large or too small by a common factor; dividing by it
+leaves every ranking as it was. Both classes weigh the same here, whatever their numbers, so that a probability of one
+half means "as likely as not among equally many of both".
+"""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+
+from nbsupport.errors import UserError
+
+_RANGE = (np.log(0.02), np.log(50.0))
+
+
+def balanced_loss(logits: np.ndarray, labels: np.ndarray, smoothing: float = 0.0) -> float:
+    """Mean negative log-likelihood, each class weighing one half. logits: (N,) float; labels: (N,) 0 or 1.
+
+    `smoothing` pictures of either class are imagined as having been mistaken for the other (Platt 1999).
+    """
+    total = 0.0
+    for label, sign in ((1, 1.0), (0, -1.0)):
+        own = sign * logits[labels == label]
+        wrong = smoothing / (len(own) + 2 * smoothing)
+        total += np.mean((1 - wrong) * np.logaddexp(0.0, -own) + wrong * np.logaddexp(0.0, own))
+    return float(total / 2)
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The positive number that logits must be divided by, with the smoothing of Platt 1999.
+
+    Without it, a detector that makes no mistake on a small validation set would be declared certain of everything.
+
+    Raises:
+        UserError: a class is missing.
+    """
+    _check(labels)
+    found = minimize_scalar(
+        lambda log_t: balanced_loss(logits / np.exp(log_t), labels, smoothing=1.0), bounds=_RANGE, method="bounded"
+    )
+    return float(np.exp(found.x))
+
+
+def fit_threshold(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The probability from which to say "inpainted" so that the mean of both classes' accuracies is largest.
+
+    logits: calibrated, (N,). Between two neighbouring scores the middle is taken; among equals the one nearest to 0.5.
+    """
+    _check(labels)
+    probability = expit(logits)
+    levels = np.unique(probability)
+    cuts = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
+    real, fake = np.sort(probability[labels == 0]), np.sort(probability[labels == 1])
+    below = np.searchsorted(real, cuts, side="left") / len(real)  # photographs called photographs
+    above = 1 - np.searchsorted(fake, cuts, side="left") / len(fake)  # inpainted called inpainted
+    gain = below + above
+    best = np.flatnonzero(gain >= gain.max() - 1e-12)
+    return float(cuts[best[np.argmin(np.abs(cuts[best] - 0.5))]])
+
+
+def _check(labels: np.ndarray) -> None:
+    if not (np.any(labels == 0) and np.any(labels == 1)):
+        raise UserError(
+            "The validation split holds only one of the two classes, so that nothing can be chosen by it. Use more "
+            "photographs (chapter 1: count, validation_fraction) and run chapters 1 to 5 again."
+        )

@@ -1,0 +1,217 @@
+"""The registry of detectors: one entry for each architecture, one function that builds any of them.
+
+To add a network of timm, add one line to :data:`ZOO`. Every entry becomes a :class:`Detector`: pictures in [-1, 1] in,
+one logit out, so that training, scoring and the demo treat all alike. Not here: training (``training.classifier``).
+
+A word on small pictures. Networks made for 224 px halve the resolution early: a ResNet's stem turns 64 px into 16, and
+the traces of a generator live in exactly the detail that goes first. `dense_stem` takes one halving out of the stem, as
+Gragnaniello et al. 2021 ("Are GAN generated images easy to detect?") did with success. It costs four times the
+time, which is why it is an option and not the default.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from nbsupport.detectors import lite0
+from nbsupport.detectors.networks import PowerSpectrum, ResidualNet
+from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.tdanet.layers import seeded
+
+
+class Detector(nn.Module):
+    """A network with one output behind a common entrance: it normalises its pictures itself.
+
+    Args:
+        body: takes (B, 3, H, W) normalised by `mean` and `std`, gives (B, 1).
+        mean, std: of each channel, for values in [0, 1], as the body's weights expect them.
+    """
+
+    def __init__(self, body: nn.Module, mean: tuple[float, ...] = (0.5,) * 3, std: tuple[float, ...] = (0.5,) * 3):
+        super().__init__()
+        self.body = body
+        # (x + 1) / 2 is in [0, 1]; the two affine maps are one.
+        self.register_buffer("scale", 0.5 / torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", ((0.5 - torch.tensor(mean)) / torch.tensor(std)).view(1, 3, 1, 1), False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (B, 3, H, W) float in [-1, 1] -> (B,) float32 logits; positive means inpainted."""
+        return self.body(images * self.scale + self.shift).squeeze(1).float()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the registry knows of one detector.
+
+    Attributes:
+        description: one reasoned line: why it is in the study.
+        timm_name: the network in timm, or None for one of our own.
+        weights: what ``weights="default"`` means: none or imagenet.
+        sized: whether the network is built for one picture size.
+        build: makes a network of our own from the picture size.
+        offline: ImageNet weights (timm's names) from an installed package, or None when it is not there.
+        densify: takes one halving out of the stem, in place; None where the network has no such stem.
+    """
+
+    description: str
+    timm_name: str | None = None
+    weights: str = "none"
+    sized: bool = False
+    build: Callable[[int], nn.Module] | None = None
+    offline: Callable[[], dict[str, Tensor] | None] | None = None
+    densify: Callable[[nn.Module], None] | None = None
+
+
+def _no_pool(body: nn.Module) -> None:
+    body.maxpool = nn.Identity()
+
+
+def _unit_stride(body: nn.Module) -> None:
+    body.conv_stem.stride = (1, 1)
+
+
+ZOO: dict[str, Entry] = {
+    "resnet34": Entry(
+        "The plain residual network that the earlier study found best; from scratch, so that nothing but our pairs "
+        "has taught it.",
+        "resnet34",
+        densify=_no_pool,
+    ),
+    "efficientnet_lite0": Entry(
+        "Small, fast and pre-trained on ImageNet: what transfer buys when there are few pictures.",
+        "tf_efficientnet_lite0",
+        weights="imagenet",
+        offline=lite0.load,
+        densify=_unit_stride,
+    ),
+    "resnext50": Entry(
+        "Grouped convolutions: more paths for the same cost.", "resnext50_32x4d", weights="imagenet", densify=_no_pool
+    ),
+    "swin_tiny": Entry(
+        "Attention in shifted windows: can compare distant parts of a picture.",
+        "swin_tiny_patch4_window7_224",
+        weights="imagenet",
+        sized=True,
+    ),
+    "efficientnet_b4": Entry(
+        "The usual backbone of face-forgery detectors.", "efficientnet_b4", weights="imagenet", densify=_unit_stride
+    ),
+    "residual_net": Entry(
+        "The forensic baseline: sees high-pass residuals only, never what the picture shows.",
+        build=lambda size: ResidualNet(),
+    ),
+    "power_spectrum": Entry(
+        "The cheap baseline: logistic regression over the radial power spectrum.",
+        build=PowerSpectrum,
+    ),
+}
+
+
+def entry(name: str) -> Entry:
+    """The entry of a detector; an unknown name is an error that names the nearest one."""
+    if name not in ZOO:
+        raise ConfigError(unknown("detector", name, ZOO))
+    return ZOO[name]
+
+
+def create(
+    name: str, weights: str = "default", image_size: int = 64, dense_stem: bool = False, seed: int = 0
+) -> tuple[Detector, str]:
+    """Build a detector.
+
+    Args:
+        name: a key of :data:`ZOO`.
+        weights: ``none`` (random, from `seed`), ``imagenet``, ``default`` (the entry's own choice of these two), or
+            the path of a weights file: one of our detector checkpoints, or a state dict under timm's names.
+        image_size: height and width of the pictures; networks that are not built for one size take others as well.
+        dense_stem: take one halving out of the stem (see the module's text).
+        seed: of the random weights: of the whole network, or of its head alone.
+
+    Returns:
+        The detector, in training mode, and which weights it really got: ``none``, ``imagenet (<source>)`` or the path.
+
+    Raises:
+        ConfigError: unknown name, or `dense_stem` for a network without such a stem.
+        UserError: the weights cannot be had, or do not fit.
+    """
+    found = entry(name)
+    weights = found.weights if weights == "default" else weights
+    with seeded(seed, "detector", name):
+        body, used = _body(name, found, weights, image_size)
+    if dense_stem:
+        if found.densify is None:
+            able = [key for key, value in ZOO.items() if value.densify]
+            raise ConfigError(f"'{name}' has no stem to make dense. dense_stem works for: {', '.join(able)}.")
+        found.densify(body)
+    if found.timm_name is None:
+        return Detector(body), used
+    return Detector(body, tuple(body.default_cfg["mean"]), tuple(body.default_cfg["std"])), used
+
+
+def _body(name: str, found: Entry, weights: str, image_size: int) -> tuple[nn.Module, str]:
+    """The network behind the entrance with one output, and the weights it got."""
+
+    def plain(pretrained: bool = False) -> nn.Module:
+        if found.build is not None:
+            return found.build(image_size)
+        sized = {"img_size": image_size} if found.sized else {}
+        return timm.create_model(found.timm_name, pretrained=pretrained, num_classes=1, **sized)
+
+    if weights == "none":
+        return plain(), "none"
+    if weights != "imagenet":
+        body = plain()
+        _fill(body, _read(Path(weights)), weights)
+        return body, weights
+    if found.build is not None:
+        raise UserError(f"There are no ImageNet weights for '{name}'. Choose weights='none'.")
+    state = found.offline() if found.offline else None
+    if state is not None:
+        body = plain()
+        _fill(body, state, "the installed package")
+        return body, f"imagenet (package {lite0.PACKAGE})"
+    try:
+        print(f"Fetching the ImageNet weights of '{name}' …")
+        return plain(pretrained=True), f"imagenet (timm hub, {timm.get_pretrained_cfg(found.timm_name).tag})"
+    except Exception as error:  # the hub's client raises a dozen kinds: no network, no such file, no space, a checksum
+        package = f", or install them with:  {lite0.INSTALL}" if found.offline else ""
+        raise UserError(
+            f"The ImageNet weights of '{name}' cannot be had ({type(error).__name__}). Choose weights='none' to train "
+            f"from scratch, give the path of a weights file{package}."
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """A state dict from a .safetensors file, or from a .pth file that holds nothing but tensors."""
+    if not path.is_file():
+        raise UserError(f"There is no weights file '{path}'. weights is none, imagenet, default or the path of a file.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(
+            f"'{path}' cannot be read as weights ({type(error).__name__}). Fetch or make it again."
+        ) from error
+
+
+def _fill(body: nn.Module, state: dict[str, Tensor], source: object) -> None:
+    """Load `state` into `body`; a head for another number of classes is left as it is, any other difference raises."""
+    own = body.state_dict()
+    state = {name.removeprefix("body."): tensor for name, tensor in state.items()}
+    head = (
+        {f"{body.default_cfg['classifier']}.{kind}" for kind in ("weight", "bias")} & set(own)
+        if hasattr(body, "default_cfg")
+        else set()
+    )
+    fitting = {n: t for n, t in state.items() if n not in head or t.shape == own[n].shape}
+    wrong = (set(own) - head) ^ (set(fitting) - head)
+    wrong |= {name for name in set(fitting) & set(own) if fitting[name].shape != own[name].shape}
+    if wrong:
+        raise UserError(f"The weights of {source} do not fit this network; the first difference is '{min(wrong)}'.")
+    body.load_state_dict(fitting, strict=False)
