@@ -76,15 +76,10 @@ def resolve_root(config: DataConfig, run: Run) -> Path:
 
 
 def _drawn_birds(config: DataConfig, run: Run) -> Path:
-    """Draw the birds once for each number, size and seed; the folder takes its name when all are drawn."""
+    """Draw the birds into ``source/`` of the run; a set of the same number, size and seed is left as it is."""
     if config.count < 1:
         raise ConfigError("Say how many synthetic birds to draw, e.g. count=800 (0 means 'all' for real photographs).")
-    size = config.image_size * 3 // 2  # larger than the cache, so that resizing is a real step for them too
-    root = run / "source" / f"birds_{config.count}_{size}px_seed{config.seed}"
-    if not (root / "images.txt").exists():
-        from nbsupport.data import synthetic
+    from nbsupport.data import synthetic
 
-        unfinished = root.with_name(f".{root.name}.part")
-        synthetic.write(unfinished, config.count, size=size, seed=config.seed)
-        os.replace(unfinished, root)
-    return root
+    size = config.image_size * 3 // 2  # larger than the cache, so that resizing is a real step for them too
+    return synthetic.write(run / "source", config.count, size=size, seed=config.seed)
