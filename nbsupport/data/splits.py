@@ -111,8 +111,9 @@ def assign(groups: np.ndarray, labels: Sequence[str], validation: float, test: f
 
     Labels are gone through one after another; what rounding gave a split too much or too little of one label is made up
     for in the next, so that the whole is right even where each label has two photographs. A group counts as of its most
-    frequent label. Groups of many are placed first, while there is room: near-duplicates mostly end up in train, and what
-    is held out is mostly independent of one another. The result depends on the group numbers and labels, not on the order of the rows.
+    frequent label. Groups of many are placed first, while there is room: near-duplicates mostly end up in train, and
+    what is held out is mostly independent of one another. The result depends on the group numbers and labels, not on
+    the order of the rows.
 
     Args:
         groups: (N,) int; photographs with equal numbers stay together.
