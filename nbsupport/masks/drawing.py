@@ -51,6 +51,7 @@ def _draw(
     coverage: tuple[float, float],
     object_mask: np.ndarray | None,
     part_xy: tuple[float, float] | None,
+    seed: int = 0,
 ) -> np.ndarray:
     """Draw one hole of a kind that is known to be drawable; the wanted coverage is uniform in the interval."""
     low, high = coverage
@@ -66,11 +67,11 @@ def _draw(
         return fields.cut(fields.object_shape(object_mask, count), count)
     rows, columns = fields.grid_shape(height, width)
     if kind == "strokes":
-        field = strokes.field(generator, rows, columns, max(1, count * rows * columns // area))
-    else:
-        x = (part_xy[0] + 0.5) * columns / width - 0.5
-        y = (part_xy[1] + 0.5) * rows / height - 0.5
-        field = fields.blob(generator, rows, columns, x, y)
+        field = strokes.varied(generator, seed, (rows, columns), (height, width), count / area)
+        return fields.cut_near(field, count)
+    x = (part_xy[0] + 0.5) * columns / width - 0.5
+    y = (part_xy[1] + 0.5) * rows / height - 0.5
+    field = fields.blob(generator, rows, columns, x, y)
     return fields.enlarge_and_cut(field, height, width, count)
 
 
@@ -109,7 +110,7 @@ def draw(
         raise ConfigError(f"The object mask of '{image_id}' is {object_mask.shape}, the mask {(height, width)}.")
     generator = rng.generator(seed, image_id, "mask", kind)
     used = kind if drawable(kind, object_mask, part_xy) else "rectangles"
-    return _draw(used, height, width, generator, coverage, object_mask, part_xy)
+    return _draw(used, height, width, generator, coverage, object_mask, part_xy, seed)
 
 
 def part_points(parts, count: int) -> list[np.ndarray]:

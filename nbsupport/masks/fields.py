@@ -44,19 +44,28 @@ def cut_edges(field: np.ndarray, low: int, count: int, high: int) -> np.ndarray:
     return min(usable, key=lambda hole: (not low <= sizes[id(hole)] <= high, abs(sizes[id(hole)] - count)))
 
 
-def enlarge_and_cut(field: np.ndarray, height: int, width: int, count: int) -> np.ndarray:
-    """Enlarge a field drawn on the grid to (`height`, `width`) and cut it near `count` pixels.
+def cut_near(field: np.ndarray, count: int) -> np.ndarray:
+    """Cut a smooth field near `count` pixels: (H, W) bool, True = hole.
 
-    The threshold is read from every second pixel each way (four times faster than from all) and kept when the hole is
-    within half a row of `count`; otherwise the cut is made exactly. Returns (height, width) bool, True = hole.
+    The threshold is read from some of the pixels (several times faster than from all) and kept when the hole is within
+    half a row of `count`; otherwise the cut is made exactly.
     """
-    if field.shape == (height, width):
+    height, width = field.shape
+    step = max(1, min(height, width) // GRID)
+    if step == 1:
         return cut(field, count)
-    field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
-    sparse = field[::2, ::2].ravel()
+    sparse = field[step // 2 :: step, step // 2 :: step].ravel()
     rank = min(max(round(count * sparse.size / field.size), 1), sparse.size) - 1
     hole = field <= np.partition(sparse, rank)[rank]
-    return hole if abs(cv2.countNonZero(hole.view(np.uint8)) - count) <= min(height, width) // 2 else cut(field, count)
+    near = abs(cv2.countNonZero(hole.view(np.uint8)) - count) <= min(height, width) // 2
+    return hole if near else cut(field, count)
+
+
+def enlarge_and_cut(field: np.ndarray, height: int, width: int, count: int) -> np.ndarray:
+    """Enlarge a field drawn on the grid to (`height`, `width`) and cut it there, see `cut_near`."""
+    if field.shape != (height, width):
+        field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cut_near(field, count)
 
 
 def grid_shape(height: int, width: int) -> tuple[int, int]:

@@ -4,13 +4,24 @@ The holes of partial convolutions (Liu et al. 2018), DeepFill v2 (Yu et al. 2019
 drawn stroke by stroke with a brush of fixed width, and their area is whatever comes of it. Here only the middle lines
 are drawn, all in one or two library calls; the distance to them is the field, and the width of the brush follows from
 the coverage that is wanted.
+
+Drawing the middle lines costs more than all the rest, so each seed has a bank of fields, a few dozen for each octave of
+coverage. A hole is cut from a random window of one of them, mirrored or turned at random and enlarged to the picture's
+size.
 """
+
+import functools
+import math
 
 import cv2
 import numpy as np
 
+from nbsupport import rng
+
 _JOINTS = 12  # points of one stroke
 _SHIFT = 4  # cv2 reads coordinates with this many binary places
+_BANK = 48  # fields of a bank; each is seen through thousands of windows
+_OCTAVES = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)  # coverages that banks are drawn for
 
 
 def middle_lines(generator: np.random.Generator, height: int, width: int, count: int) -> np.ndarray:
@@ -51,3 +62,36 @@ def field(generator: np.random.Generator, height: int, width: int, count: int) -
         pen = 3 if count > 0.03 * height * width and min(height, width) >= 32 else 1
         cv2.polylines(canvas, list(points[1::2]), False, 0, pen, cv2.LINE_8, _SHIFT)
     return cv2.distanceTransform(canvas, cv2.DIST_L2, cv2.DIST_MASK_5)
+
+
+@functools.lru_cache(maxsize=32)
+def bank(seed: int, octave: int, height: int, width: int) -> tuple[np.ndarray, ...]:
+    """The fields that holes of one octave of coverage are cut from, a pure function of the arguments."""
+    count = max(1, round(_OCTAVES[octave] * height * width))
+    names = (rng.generator(seed, "strokes", octave, number) for number in range(_BANK))
+    return tuple(field(generator, height, width, count) for generator in names)
+
+
+def varied(
+    generator: np.random.Generator, seed: int, grid: tuple[int, int], size: tuple[int, int], coverage: float
+) -> np.ndarray:
+    """A field of strokes of the picture's size: a window of one of the bank, mirrored, turned and enlarged at random.
+
+    Args:
+        generator: decides which and how. seed: of the bank. grid, size: (rows, columns) of the bank and of the picture.
+        coverage: fraction of the area that will be cut.
+
+    Returns:
+        (H, W) float32, distance to the strokes in pixels of the grid.
+    """
+    octave = min(max(round(math.log2(coverage / _OCTAVES[0])), 0), len(_OCTAVES) - 1)
+    which, down, across, top, left, turn = generator.random(6).tolist()
+    source = bank(seed, octave, *grid)[int(which * _BANK)]
+    rows, columns = (max(2, round(side * (1 - 0.45 * u))) for side, u in zip(grid, (down, across), strict=True))
+    top, left = int(top * (grid[0] - rows + 1)), int(left * (grid[1] - columns + 1))
+    window = source[top : top + rows, left : left + columns]
+    symmetry = int(turn * 8)
+    if symmetry & 1:
+        window = window.T
+    window = window[:: -1 if symmetry & 2 else 1, :: -1 if symmetry & 4 else 1]
+    return cv2.resize(np.ascontiguousarray(window), size[::-1], interpolation=cv2.INTER_LINEAR)
