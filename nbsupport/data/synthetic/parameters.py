@@ -66,7 +66,7 @@ TYPES: tuple[BirdType, ...] = (
              0.55, 0.0, ("brown", "white", "brown", "brown", "orange", "brown", "yellow", "pink"), ("ground", "grass")),
     BirdType("Jay", "medium-sized", 0.255, 0.52, 24, 0.38, 0.06, (0.40, 0.18, 0.03), "stout", (1.25, 0.32, -0.10),
              0.45, 0.42, ("blue", "white", "blue", "blue", "white", "blue", "black", "black"), ("foliage", "sky")),
-    BirdType("Crow", "large", 0.29, 0.52, 16, 0.36, 0.10, (0.55, 0.22, 0.08), "long stout", (0.95, 0.36, -0.06),
+    BirdType("Crow", "large", 0.27, 0.52, 16, 0.36, 0.10, (0.55, 0.22, 0.08), "long stout", (0.95, 0.36, -0.06),
              0.52, 0.0, ("black", "black", "black", "black", "black", "black", "black", "black"), ("ground", "sky")),
     BirdType("Woodpecker", "medium-sized", 0.28, 0.48, 58, 0.37, 0.06, (0.58, 0.15, 0.00), "long chisel-like",
              (0.70, 0.12, 0.0), 0.25, 0.26, ("red", "white", "black", "black", "white", "black", "grey", "grey"),
@@ -74,11 +74,11 @@ TYPES: tuple[BirdType, ...] = (
     BirdType("Hummingbird", "tiny", 0.24, 0.46, 38, 0.36, 0.04, (1.05, 0.07, 0.06), "very long needle-like",
              (0.60, 0.26, 0.14), 0.14, 0.0, ("green", "purple", "green", "grey", "white", "green", "black", "black"),
              ("blossom", "foliage")),
-    BirdType("Gull", "large", 0.28, 0.50, 8, 0.36, 0.10, (0.55, 0.17, 0.12), "hooked", (0.70, 0.28, 0.0),
+    BirdType("Gull", "large", 0.27, 0.50, 8, 0.36, 0.10, (0.55, 0.17, 0.12), "hooked", (0.70, 0.28, 0.0),
              0.50, 0.0, ("white", "white", "grey", "grey", "white", "white", "yellow", "pink"), ("water", "sky")),
     BirdType("Duck", "large", 0.29, 0.58, 4, 0.38, 0.22, (0.55, 0.20, 0.02), "broad flat", (0.45, 0.14, 0.0),
              0.28, 0.0, ("green", "green", "grey", "grey", "white", "black", "yellow", "orange"), ("water", "grass")),
-    BirdType("Heron", "very large", 0.24, 0.50, 30, 0.32, 0.72, (1.05, 0.17, 0.00), "long dagger-like",
+    BirdType("Heron", "very large", 0.225, 0.50, 30, 0.32, 0.72, (1.05, 0.17, 0.00), "long dagger-like",
              (0.55, 0.22, 0.0), 1.15, 0.30, ("black", "white", "grey", "grey", "white", "grey", "yellow", "yellow"),
              ("water", "grass")),
     BirdType("Kingfisher", "small", 0.26, 0.56, 42, 0.46, 0.00, (0.85, 0.20, 0.00), "long heavy", (0.42, 0.18, 0.0),
@@ -130,6 +130,13 @@ def contrasting(*used: str) -> str:
     return "white" if dark else "black"
 
 
+def _perches(kind: BirdType, background: str, likely: bool) -> bool:
+    """In the air and among leaves a bird needs something to sit on; on the ground only some use it."""
+    if kind.name == "Hummingbird":
+        return False  # it hovers
+    return background in ("sky", "foliage", "blossom") or (likely and kind.name not in ("Duck", "Gull", "Heron"))
+
+
 def sample_parameters(seed: int, number: int) -> BirdParameters:
     """The parameters of bird `number`: a pure function of `(seed, number)`, however many others are drawn."""
     rng = generator(seed, "synthetic bird", number)
@@ -140,6 +147,7 @@ def sample_parameters(seed: int, number: int) -> BirdParameters:
         choices = _BARE if part in ("bill", "leg") else _PLUMAGE
         colours[part] = typical if rng.random() < _TYPICAL_SHARE else str(rng.choice(choices))
     scale = float(rng.uniform(0.82, 1.12))
+    background = str(rng.choice(kind.homes if rng.random() < 0.75 else BACKGROUNDS))
     return BirdParameters(
         seed=seed,
         number=number,
@@ -149,13 +157,13 @@ def sample_parameters(seed: int, number: int) -> BirdParameters:
         wing_pattern=str(rng.choice(["plain", "plain", "bars", "patch"])),
         belly_pattern=str(rng.choice(["plain", "plain", "spots", "streaks"])),
         pattern_colour=contrasting(colours["wing"]),
-        background=str(rng.choice(kind.homes if rng.random() < 0.75 else BACKGROUNDS)),
+        background=background,
         facing=str(rng.choice(["left", "right"])),
         angle=float(rng.normal(0, 9)),
         scale=scale,
         x=float(np.clip(rng.normal(0.5, 0.05), 0.4, 0.6)),
         y=float(np.clip(rng.normal(0.52 if kind.neck < 0.5 else 0.58, 0.04), 0.4, 0.66)),
-        perch=bool(rng.random() < 0.6) and kind.name not in ("Duck", "Gull", "Heron", "Hummingbird"),
+        perch=_perches(kind, background, bool(rng.random() < 0.4)),
         occluder=str(rng.choice(["none", "none", "none", "none", "branch", "leaves"])),
     )
 

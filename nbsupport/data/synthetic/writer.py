@@ -3,15 +3,15 @@
 A bird's files depend on `(seed, number, size)` alone: a larger set begins with the same bytes.
 """
 
-import itertools
+from __future__ import annotations
+
 import os
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import pandas as pd
 from tqdm.auto import tqdm
 
 from nbsupport.data.cub import PARTS
@@ -22,9 +22,12 @@ from nbsupport.errors import ConfigError, UserError
 from nbsupport.rng import generator
 from nbsupport.runs import atomic_path, read_json, write_json
 
+if TYPE_CHECKING:
+    import pandas as pd  # imported where it is used: the drawing processes need no tables and start faster without
+
 _ENCODER = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 _RECIPE = "recipe.json"  # written last: the set is whole when it is there
-_VERSION = 1  # of the drawing; a set of another version is drawn anew
+_VERSION = 2  # of the drawing; a set of another version is drawn anew
 _PARALLEL_FROM = 150  # birds; below that, starting processes costs more than it saves
 _CHUNK = 25
 
@@ -59,9 +62,13 @@ def _write_one(root: Path, seed: int, number: int, size: int) -> dict:
             "parts": drawing.parts}  # fmt: skip
 
 
-def _write_many(root: str, seed: int, numbers: list[int], size: int) -> list[dict]:
-    cv2.setNumThreads(1)  # the processes share the cores
-    return [_write_one(Path(root), seed, number, size) for number in numbers]
+def _write_many(root: Path, seed: int, numbers: range, size: int) -> list[dict]:
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the processes share the cores, and pictures this small gain nothing from threads
+    try:
+        return [_write_one(root, seed, number, size) for number in numbers]
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def write(root: Path, count: int, size: int = 96, seed: int = 0, workers: int | None = None) -> Path:
@@ -89,30 +96,51 @@ def write(root: Path, count: int, size: int = 96, seed: int = 0, workers: int | 
     if root.exists() and any(root.iterdir()) and not marker.exists() and not unfinished.exists():
         raise UserError(f"The folder '{root}' is not empty and holds no synthetic birds. Choose another folder.")
     root.mkdir(parents=True, exist_ok=True)
-    marker.unlink(missing_ok=True)
     unfinished.touch()
-    chunks = [list(range(first, min(first + _CHUNK, count))) for first in range(0, count, _CHUNK)]
-    arguments = (itertools.repeat(str(root)), itertools.repeat(seed), chunks, itertools.repeat(size))
-    workers = workers or os.cpu_count() or 1
+    _remove_listed(root)
+    marker.unlink(missing_ok=True)
+    chunks = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]
     found: list[dict] = []
     with tqdm(total=count, desc="drawing birds", unit="bird") as bar:
-        if workers == 1 or count < _PARALLEL_FROM:
-            for chunk in map(_write_many, *arguments):
-                found += chunk
-                bar.update(len(chunk))
-        else:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                for chunk in pool.map(_write_many, *arguments):
-                    found += chunk
-                    bar.update(len(chunk))
+        for chunk in _write_chunks(root, seed, chunks, size, workers or os.cpu_count() or 1):
+            found += chunk
+            bar.update(len(chunk))
     _write_tables(root, found, seed)
-    unfinished.unlink()
     write_json(marker, recipe)
+    unfinished.unlink()
     return root
+
+
+def _write_chunks(root: Path, seed: int, chunks: list[range], size: int, workers: int) -> Iterator[list[dict]]:
+    """Write the birds, chunk by chunk and in their order, in several processes when there are enough of them.
+
+    joblib's processes do not run the caller's script again, as the standard library's would: a script of two lines
+    needs no ``if __name__ == "__main__"``.
+    """
+    if workers == 1 or sum(map(len, chunks)) < _PARALLEL_FROM:
+        yield from (_write_many(root, seed, numbers, size) for numbers in chunks)
+        return
+    from joblib import Parallel, delayed
+
+    jobs = (delayed(_write_many)(root, seed, numbers, size) for numbers in chunks)
+    yield from Parallel(n_jobs=workers, return_as="generator", pre_dispatch="all")(jobs)
+
+
+def _remove_listed(root: Path) -> None:
+    """Remove the birds of the set that was here before, by its own list; what else lies in the folder stays."""
+    listing = root / "images.txt"
+    for line in listing.read_text("utf-8").splitlines() if listing.exists() else ():
+        path = PurePosixPath(line.split(maxsplit=1)[1])
+        for kind, suffix in (("images", ".jpg"), ("segmentations", ".png"), ("text_c10", ".txt")):
+            if not path.is_absolute() and ".." not in path.parts:
+                (root / kind / path.with_suffix(suffix)).unlink(missing_ok=True)
+    listing.unlink(missing_ok=True)
 
 
 def _write_tables(root: Path, found: list[dict], seed: int) -> None:
     """The official text files, one line for each bird, and the attribute table."""
+    import pandas as pd
+
     used = sorted({item["kind"] for item in found})
     tables = {
         "images.txt": [f"{i} {item['path']}" for i, item in enumerate(found, 1)],
@@ -147,11 +175,12 @@ def read_attributes(root: Path) -> pd.DataFrame:
     Raises:
         UserError: there is none, so these are not synthetic birds.
     """
+    import pandas as pd
+
     path = Path(root) / "attributes" / "birds.csv"
     if not path.exists():
         raise UserError(f"'{root}' has no attributes/birds.csv: only synthetic birds have an attribute table.")
-    table = pd.read_csv(path, index_col="image_id", keep_default_na=False)
-    return table
+    return pd.read_csv(path, index_col="image_id", keep_default_na=False)
 
 
 def read_parameters(root: Path) -> dict[str, BirdParameters]:
