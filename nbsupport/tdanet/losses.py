@@ -106,16 +106,19 @@ def word_scores(regions: Tensor, words: Tensor, present: Tensor, gamma_words: fl
     Returns:
         (A, B) float, row = picture, column = caption.
     """
-    products = torch.einsum("adn,bdl->abnl", regions, words)
-    explained = products.masked_fill(~present[None, :, None, :], float("-inf")).softmax(dim=-1)  # over the words
-    weights = (gamma_words * explained).softmax(dim=2)  # over the regions
-    # cosine(context, word) with context = regions @ weights, without building the (A, B, D, L) contexts: the product is
-    # the weighted mean of the products above, the context's length comes from the regions' Gram matrix.
-    product = (weights * products).sum(dim=2)  # (A, B, L)
-    gram = torch.einsum("adn,adm->anm", regions, regions)
-    length = torch.einsum("abnl,anm,abml->abl", weights, gram, weights).clamp(min=1e-12).sqrt()
-    found = product / (length * words.norm(dim=1).clamp(min=1e-6)[None])
-    found = (gamma_sentence * found).masked_fill(~present[None], float("-inf"))
+    pictures, captions, length = len(regions), len(words), words.shape[-1]
+    flat = words.transpose(0, 1).flatten(1)  # (D, B L): one matrix product for all pairs
+    products = (regions.transpose(1, 2) @ flat).unflatten(-1, (captions, length))  # (A, N, B, L)
+    explained = products.masked_fill(~present, float("-inf")).softmax(dim=-1)  # over the words
+    weights = (gamma_words * explained).softmax(dim=1)  # over the regions
+    # cosine(context, word) with context = regions @ weights, without building the contexts: the product is the weighted
+    # mean of the products above, and the context's length comes from the regions' Gram matrix.
+    product = (weights * products).sum(dim=1)  # (A, B, L)
+    spread = weights.flatten(2)
+    gram = regions.transpose(1, 2) @ regions
+    norm = (spread * (gram @ spread)).sum(dim=1).clamp(min=1e-12).sqrt().reshape(pictures, captions, length)
+    found = product / (norm * words.norm(dim=1).clamp(min=1e-6))
+    found = (gamma_sentence * found).masked_fill(~present, float("-inf"))
     return found.logsumexp(dim=-1) / gamma_sentence
 
 

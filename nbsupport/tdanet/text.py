@@ -32,7 +32,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.channels = channels
         self.embedding = nn.Embedding(vocabulary_size, word_channels, padding_idx=0)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        nn.init.normal_(self.embedding.weight, std=0.5)
         with torch.no_grad():
             self.embedding.weight[0] = 0
         self.gru = nn.GRU(word_channels, channels // 2, batch_first=True, bidirectional=True)

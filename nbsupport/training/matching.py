@@ -23,7 +23,7 @@ from nbsupport.data.index import Dataset
 from nbsupport.errors import UserError
 from nbsupport.runs import Run, atomic_path
 from nbsupport.tdanet import losses
-from nbsupport.tdanet.layers import norm, seeded
+from nbsupport.tdanet.layers import seeded
 from nbsupport.tdanet.text import Text, TextEncoder
 from nbsupport.training import checkpoints, device
 from nbsupport.training.batches import Sampler, to_tensor
@@ -43,8 +43,9 @@ class MatchingImageEncoder(nn.Module):
         width = (3, channels, 2 * channels, 4 * channels)
         stages = []
         for before, after in itertools.pairwise(width):
-            stages += [nn.Conv2d(before, after, 3, stride=2, padding=1), norm(after), nn.LeakyReLU(0.1)]
-            stages += [nn.Conv2d(after, after, 3, padding=1), norm(after), nn.LeakyReLU(0.1)]
+            # Batch normalisation: photographs are told apart by their colours, which group normalisation takes away.
+            stages += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.LeakyReLU(0.1)]
+            stages += [nn.Conv2d(after, after, 3, padding=1), nn.BatchNorm2d(after), nn.LeakyReLU(0.1)]
         self.trunk = nn.Sequential(*stages)
         self.regions = nn.Conv2d(width[-1], text_channels, 1)
         self.picture = nn.Linear(width[-1], text_channels)

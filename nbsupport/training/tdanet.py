@@ -69,7 +69,7 @@ class Trainer:
             ).train()
         painted = [p for p in model.parameters() if p.requires_grad]
         self.optimisers = {
-            "model": torch.optim.Adam(painted, config.learning_rate, betas=(0.5, 0.999), fused=True),
+            "model": torch.optim.Adam(painted, config.learning_rate, betas=(0.9, 0.999), fused=True),
             "judges": torch.optim.Adam(
                 self.judges.parameters(), config.discriminator_learning_rate, betas=(0.0, 0.999), fused=True
             ),
