@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nbsupport.data.synthetic.parameters import COLOURED_PARTS, BirdParameters, contrasting
+from nbsupport.data.synthetic.parameters import COLOURED_PARTS, BirdParameters, contrasting, pick
 from nbsupport.errors import ConfigError, unknown
 from nbsupport.rng import generator
 
@@ -40,7 +40,7 @@ def _article(words: str) -> str:
 
 
 def _noun(params: BirdParameters, part: str, rng: np.random.Generator) -> str:
-    noun = str(rng.choice(_WORDS[part]))
+    noun = pick(rng, _WORDS[part])
     if noun == "head" and not params.crown == params.back == params.throat:
         noun = "crown"
     return noun
@@ -86,7 +86,7 @@ def _subject(params: BirdParameters, rng: np.random.Generator) -> str:
     kind = params.type
     choices = ("this bird", "this bird", f"this {kind.size} bird", f"{_article(kind.size)} bird", "the bird",
                f"this {kind.name.lower()}", f"this {kind.size} {kind.name.lower()}")  # fmt: skip
-    return str(rng.choice(choices))
+    return pick(rng, choices)
 
 
 def _is_with(params: BirdParameters, parts: list[str], extra: list[str], rng: np.random.Generator) -> str:
@@ -126,13 +126,13 @@ def captions(params: BirdParameters) -> list[str]:
         parts: list[str] = []
         for _ in range(int(rng.integers(2, 5))):
             if not queue:
-                queue = [str(part) for part in rng.permutation(COLOURED_PARTS)]
+                queue = [COLOURED_PARTS[i] for i in rng.permutation(len(COLOURED_PARTS))]
             following = next((part for part in queue if part not in parts), None)
             if following is None:
                 break
             queue.remove(following)
             parts.append(following)
-        extra = [str(rng.choice(marks))] if marks and rng.random() < 0.35 else []
+        extra = [pick(rng, marks)] if marks and rng.random() < 0.35 else []
         form = _FORMS[int(rng.integers(len(_FORMS)))]
         sentences.append(form(params, parts, extra, rng))
     return sentences

@@ -4,6 +4,7 @@ The colours of the parts are only half determined by the type, so that a caption
 the visible picture does not give away. Not here: drawing (``drawing``) and words (``captions``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -124,6 +125,11 @@ class BirdParameters:
         return {part: getattr(self, part) for part in COLOURED_PARTS}
 
 
+def pick(rng: np.random.Generator, choices: Sequence[str]) -> str:
+    """One of `choices` (twenty times as fast as ``Generator.choice``, which makes an array of them first)."""
+    return choices[int(rng.integers(len(choices)))]
+
+
 def contrasting(*used: str) -> str:
     """White on dark parts, black on light ones: a pattern has to be seen."""
     dark = sum(sum(COLOURS[name]) for name in used) / len(used) < 380
@@ -145,26 +151,26 @@ def sample_parameters(seed: int, number: int) -> BirdParameters:
     colours = {}
     for part, typical in zip(COLOURED_PARTS, kind.colours, strict=True):
         choices = _BARE if part in ("bill", "leg") else _PLUMAGE
-        colours[part] = typical if rng.random() < _TYPICAL_SHARE else str(rng.choice(choices))
+        colours[part] = typical if rng.random() < _TYPICAL_SHARE else pick(rng, choices)
     scale = float(rng.uniform(0.82, 1.12))
-    background = str(rng.choice(kind.homes if rng.random() < 0.75 else BACKGROUNDS))
+    background = pick(rng, kind.homes if rng.random() < 0.75 else BACKGROUNDS)
     return BirdParameters(
         seed=seed,
         number=number,
         type_number=type_number,
         **colours,
-        eye_feature=str(rng.choice(["plain", "plain", "ring", "stripe", "eyebrow"])),
-        wing_pattern=str(rng.choice(["plain", "plain", "bars", "patch"])),
-        belly_pattern=str(rng.choice(["plain", "plain", "spots", "streaks"])),
+        eye_feature=pick(rng, ["plain", "plain", "ring", "stripe", "eyebrow"]),
+        wing_pattern=pick(rng, ["plain", "plain", "bars", "patch"]),
+        belly_pattern=pick(rng, ["plain", "plain", "spots", "streaks"]),
         pattern_colour=contrasting(colours["wing"]),
         background=background,
-        facing=str(rng.choice(["left", "right"])),
+        facing=pick(rng, ["left", "right"]),
         angle=float(rng.normal(0, 9)),
         scale=scale,
         x=float(np.clip(rng.normal(0.5, 0.05), 0.4, 0.6)),
         y=float(np.clip(rng.normal(0.52 if kind.neck < 0.5 else 0.58, 0.04), 0.4, 0.66)),
         perch=_perches(kind, background, bool(rng.random() < 0.4)),
-        occluder=str(rng.choice(["none", "none", "none", "none", "branch", "leaves"])),
+        occluder=pick(rng, ["none", "none", "none", "none", "branch", "leaves"]),
     )
 
 

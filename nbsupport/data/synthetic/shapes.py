@@ -108,6 +108,14 @@ class Canvas:
             cv2.fillPoly(shape, [_fixed(corners - (columns.start, rows.start))], 1, shift=3)
             self._clip(rows, columns, shape, label, inside)
 
+    def spots(self, polygons: np.ndarray, label: int, inside: tuple[int, ...]) -> None:
+        """Fill many small convex polygons, (count, corners, 2), at once."""
+        corners = self.frame(polygons)
+        rows, columns, shape = self._patch(corners, 1)
+        for corner in _fixed(corners - (columns.start, rows.start)).reshape(polygons.shape):
+            cv2.fillConvexPoly(shape, corner, 1, shift=3)
+        self._clip(rows, columns, shape, label, inside)
+
     def line(self, points: np.ndarray | list, width: float, label: int, inside: tuple[int, ...] | None = None) -> None:
         """Draw a line of `width` (the bird's units)."""
         thick = max(1, round(width * self.frame.unit))

@@ -5,6 +5,7 @@ A bird's files depend on `(seed, number, size)` alone: a larger set begins with 
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -26,15 +27,16 @@ if TYPE_CHECKING:
     import pandas as pd  # imported where it is used: the drawing processes need no tables and start faster without
 
 _ENCODER = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+_FOLDERS = {"images": ".jpg", "segmentations": ".png", "text_c10": ".txt"}  # each holds a folder for each type
 _RECIPE = "recipe.json"  # written last: the set is whole when it is there
 _VERSION = 2  # of the drawing; a set of another version is drawn anew
 _PARALLEL_FROM = 150  # birds; below that, starting processes costs more than it saves
 _CHUNK = 25
 
 
-def class_name(params: BirdParameters) -> str:
-    """The folder of a bird's type, e.g. ``004.Thrush``."""
-    return f"{params.type_number + 1:03d}.{params.type.name}"
+def class_name(type_number: int) -> str:
+    """The folder of a type, e.g. ``004.Thrush``: numbered from 1, as in CUB."""
+    return f"{type_number + 1:03d}.{TYPES[type_number].name}"
 
 
 def image_name(params: BirdParameters) -> str:
@@ -42,13 +44,10 @@ def image_name(params: BirdParameters) -> str:
     return f"{params.type.name}_{params.number:05d}"
 
 
-def _write_one(root: Path, seed: int, number: int, size: int) -> dict:
+def _write_one(root: Path, params: BirdParameters, size: int) -> dict:
     """Draw and write one bird; return the rows that go into the tables."""
-    params = sample_parameters(seed, number)
     drawing = draw_bird(params, size)
-    folder, name = class_name(params), image_name(params)
-    for kind in ("images", "segmentations", "text_c10"):
-        (root / kind / folder).mkdir(parents=True, exist_ok=True)
+    folder, name = class_name(params.type_number), image_name(params)
     encoded = cv2.imencode(".jpg", drawing.image[..., ::-1], _ENCODER)[1]
     (root / "images" / folder / f"{name}.jpg").write_bytes(encoded.tobytes())
     mask = cv2.imencode(".png", drawing.object_mask.astype(np.uint8) * 255)[1]
@@ -65,8 +64,11 @@ def _write_one(root: Path, seed: int, number: int, size: int) -> dict:
 def _write_many(root: Path, seed: int, numbers: range, size: int) -> list[dict]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the processes share the cores, and pictures this small gain nothing from threads
+    birds = [sample_parameters(seed, number) for number in numbers]
+    for kind, folder in itertools.product(_FOLDERS, {class_name(params.type_number) for params in birds}):
+        (root / kind / folder).mkdir(parents=True, exist_ok=True)
     try:
-        return [_write_one(root, seed, number, size) for number in numbers]
+        return [_write_one(root, params, size) for params in birds]
     finally:
         cv2.setNumThreads(threads)
 
@@ -131,7 +133,7 @@ def _remove_listed(root: Path) -> None:
     listing = root / "images.txt"
     for line in listing.read_text("utf-8").splitlines() if listing.exists() else ():
         path = PurePosixPath(line.split(maxsplit=1)[1])
-        for kind, suffix in (("images", ".jpg"), ("segmentations", ".png"), ("text_c10", ".txt")):
+        for kind, suffix in _FOLDERS.items():
             if not path.is_absolute() and ".." not in path.parts:
                 (root / kind / path.with_suffix(suffix)).unlink(missing_ok=True)
     listing.unlink(missing_ok=True)
@@ -144,7 +146,7 @@ def _write_tables(root: Path, found: list[dict], seed: int) -> None:
     used = sorted({item["kind"] for item in found})
     tables = {
         "images.txt": [f"{i} {item['path']}" for i, item in enumerate(found, 1)],
-        "classes.txt": [f"{number} {number:03d}.{TYPES[number - 1].name}" for number in used],
+        "classes.txt": [f"{number} {class_name(number - 1)}" for number in used],
         "image_class_labels.txt": [f"{i} {item['kind']}" for i, item in enumerate(found, 1)],
         "bounding_boxes.txt": [
             f"{i} " + " ".join(f"{float(v):.1f}" for v in item["box"]) for i, item in enumerate(found, 1)
