@@ -293,13 +293,19 @@ def picture(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: book/figures/readme.png.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Other seeds draw other birds.")] = 0,
 ) -> None:
-    """Draw the README's picture: synthetic birds, with a hole, and what their captions say."""
-    from nbsupport.plots import readme
+    """Draw the README's picture: synthetic birds, with a hole, and what their captions say.
+
+    Without --output the book's own figure of a bird is drawn anew beside it.
+    """
+    from nbsupport.plots import readme, synthetic
     from nbsupport.runs import project_root
 
-    target = output or project_root() / "book" / "figures" / "readme.png"
-    readme.save(target, seed=seed)
-    out.print(f"{_plain(target)}: {target.stat().st_size / 1000:.0f} kB")
+    figures = project_root() / "book" / "figures"
+    written = [readme.save(output or figures / "readme.png", seed=seed)]
+    if output is None:
+        written.append(synthetic.save_labelled(figures / "labelled_bird.png"))
+    for path in written:
+        out.print(f"{_plain(path)}: {path.stat().st_size / 1000:.0f} kB")
 
 
 @app.command("runs")
