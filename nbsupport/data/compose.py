@@ -1,6 +1,6 @@
 """Captions composed from what is measured in a photograph, for sets that come with none.
 
-The object's colours, the background's colour, the object's size and place are measured on a picture shrunk to 64 pixels
+The object's colours, the background's colour, the object's size and place are measured on a picture shrunk to 48 pixels
 and put into several differently worded sentences, so that each says something true about *this* photograph. Colours are
 named by the nearest of a short palette in CIELAB. Not here: captions that people wrote; see ``caption_files``.
 """
@@ -30,7 +30,7 @@ PALETTE: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("light blue", (146, 186, 224)), ("purple", (112, 68, 142)), ("pink", (226, 154, 172)),
 )  # fmt: skip
 _NAMES = tuple(dict.fromkeys(name for name, _ in PALETTE))
-_SMALL = 64
+_SMALL = 48
 _WEIGHTS = np.float32([0.7, 1.4, 1.4])
 
 
@@ -57,7 +57,8 @@ def name_colours(pixels: np.ndarray) -> tuple[tuple[str, float], ...]:
     """Names and shares of the colours of `pixels`, (N, 3) uint8 RGB, the most frequent first; () for no pixels."""
     if len(pixels) == 0:
         return ()
-    distance = ((_lab(pixels)[:, None] - _TONES[None]) ** 2).sum(-1)
+    # The nearest tone: |x - t|^2 without |x|^2, which is the same for all tones.
+    distance = (_TONES**2).sum(1) - 2 * _lab(pixels) @ _TONES.T
     share = np.bincount(_NAME_OF_TONE[distance.argmin(1)], minlength=len(_NAMES)) / len(pixels)
     return tuple((_NAMES[i], float(share[i])) for i in np.argsort(-share, kind="stable") if share[i] > 0)
 
