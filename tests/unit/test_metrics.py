@@ -63,9 +63,9 @@ def test_intervals_equal_those_of_a_plain_loop(levels):
     """The naive way: write the rows of the drawn groups out, call scikit-learn, take the quantiles."""
     table = make_table(120, groups=25, levels=levels)
     codes, count = statistics.codes_of(table["group"])
-    draws = statistics.group_weights(count, 60, 3)
+    draws = statistics.group_weights(count, 25, 3)
     loop = [expected(table.iloc[np.repeat(np.arange(120), draw[codes].astype(int))], 0.4) for draw in draws]
-    found = metrics.summary(table, draws=60, seed=3, confidence=0.9, threshold=0.4)
+    found = metrics.summary(table, draws=25, seed=3, confidence=0.9, threshold=0.4)
     for name, interval in found.items():
         low, high = np.quantile([entry[name] for entry in loop], [0.05, 0.95])
         assert (interval["low"], interval["high"]) == pytest.approx((low, high), abs=1e-12), name
