@@ -152,25 +152,30 @@ def _calibration(rows: _Rows, weights: np.ndarray) -> dict[str, np.ndarray]:
 def _ranking(rows: _Rows, weights: np.ndarray) -> dict[str, np.ndarray]:
     """AUROC, average precision and recall at few false alarms, a block of draws at a time."""
     order = np.argsort(-rows.scores, kind="stable")  # the most suspicious picture first
-    last = np.append(np.flatnonzero(np.diff(rows.scores[order])), len(order) - 1)  # of each run of equal scores
-    groups, fakes = rows.groups[order], rows.labels[order]
+    scores, groups, fakes = rows.scores[order], rows.groups[order], rows.labels[order][:, None]
+    first = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))  # of each run of equal scores, a level
     names = ("auroc", "ap", *_FALSE_ALARMS)
     found = {name: np.empty(len(weights)) for name in names}
     for start in range(0, len(weights), statistics.BLOCK):
         block = slice(start, start + statistics.BLOCK)
-        own = weights[block][:, groups]  # (B, N)
-        hits = np.cumsum(own * fakes, axis=1)[:, last]  # (B, levels): fakes among those at least this suspicious
-        called = np.cumsum(own, axis=1)[:, last]
+        own = np.ascontiguousarray(weights[block].T)[groups]  # (N, B): a draw in each column, so that sums run in step
+        gained = own * fakes
+        if len(first) < len(order):
+            own, gained = np.add.reduceat(own, first, axis=0), np.add.reduceat(gained, first, axis=0)
+        hits = np.cumsum(gained, axis=0)  # (levels, B): fakes among those at least this suspicious
+        called = np.cumsum(own, axis=0)
         alarms = called - hits
-        gained = np.diff(hits, axis=1, prepend=0)
-        all_fakes, all_real = hits[:, -1], alarms[:, -1]
-        strips = np.diff(alarms, axis=1, prepend=0) * (hits - gained / 2)  # trapezia under the ROC curve
-        found["auroc"][block] = strips.sum(1) / (all_fakes * all_real)
-        precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-        found["ap"][block] = np.where(all_real > 0, (gained * precision).sum(1) / all_fakes, np.nan)
+        all_fakes, all_real = hits[-1].copy(), alarms[-1].copy()
         for name, allowed in _FALSE_ALARMS.items():
             # Weights are whole numbers; a little slack keeps 5 of 100 within 5 % in floating point.
-            reached = (alarms <= allowed * all_real[:, None] + 1e-9).sum(axis=1)
-            best = np.where(reached > 0, hits[np.arange(len(hits)), reached - 1], 0) / all_fakes
+            limits = allowed * all_real + 1e-9
+            reached = np.array(
+                [np.searchsorted(column, limit, "right") for column, limit in zip(alarms.T, limits, strict=True)]
+            )
+            best = np.where(reached > 0, hits[reached - 1, np.arange(hits.shape[1])], 0) / all_fakes
             found[name][block] = np.where(all_real > 0, best, np.nan)
+        precision = hits / np.maximum(called, 1)  # where nothing is called fake yet, no hits either
+        found["ap"][block] = np.where(all_real > 0, np.einsum("ij,ij->j", gained, precision) / all_fakes, np.nan)
+        strips = np.einsum("ij,ij->j", own - gained, hits - gained / 2)  # trapezia under the ROC curve
+        found["auroc"][block] = strips / (all_fakes * all_real)
     return found

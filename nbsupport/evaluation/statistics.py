@@ -14,7 +14,7 @@ from scipy.stats import norm
 from nbsupport import rng
 from nbsupport.errors import ConfigError, UserError
 
-BLOCK = 64  # draws at a time: 64 draws of 10,000 rows are 5 MB, which the processor's cache can hold
+BLOCK = 32  # draws at a time: 32 draws of 10,000 rows are 2.5 MB, which the processor's cache can hold
 
 Interval = dict[str, float | None]  # {"value", "low", "high"}; None where the number does not exist
 
@@ -35,7 +35,10 @@ def group_weights(groups: int, draws: int, seed: int) -> np.ndarray:
     if groups < 1 or draws < 1:
         raise ConfigError(f"A bootstrap needs at least one group and one draw, got {groups} and {draws}.")
     generator = rng.generator(seed, "groups", groups)
-    return generator.multinomial(groups, np.full(groups, 1 / groups), size=draws).astype(np.float64)
+    weights = np.empty((draws, groups))
+    for number in range(draws):  # counting what was drawn is several times faster than a multinomial draw
+        weights[number] = np.bincount(generator.integers(0, groups, groups), minlength=groups)
+    return weights
 
 
 def interval(value: float, draws: np.ndarray, confidence: float = 0.95) -> Interval:
