@@ -1,11 +1,16 @@
 """Synthetic birds: deterministic, true to their captions, and readable by the CUB loader."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from nbsupport.data import synthetic
+from nbsupport.data import images, splits, synthetic
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.runs import hash_file
 
@@ -23,7 +28,7 @@ NAMES = {  # the words a caption may use for a part
 
 @pytest.fixture(scope="module")
 def birds():
-    return [synthetic.sample_parameters(3, number) for number in range(60)]
+    return [synthetic.sample_parameters(3, number) for number in range(40)]
 
 
 def named_colour(pixels: np.ndarray) -> str:
@@ -56,11 +61,11 @@ def test_the_colour_of_a_part_can_be_read_from_the_picture(birds):
         image = synthetic.draw_bird(params, 96).image
         for part in synthetic.COLOURED_PARTS:
             region = synthetic.part_region(params, part, 96)
-            if region.sum() >= 15 and not (part == "belly" and params.belly_pattern != "plain"):
+            if region.sum() >= 15:
                 total += 1
                 right += named_colour(image[region]) == params.colours[part]
     assert total > 200
-    assert right / total > 0.93, f"{right} of {total}"
+    assert right / total > 0.96, f"{right} of {total}"
 
 
 def test_captions_are_true_and_name_every_part(birds):
@@ -90,6 +95,35 @@ def test_colours_are_only_half_determined_by_the_type():
     drawn = [synthetic.sample_parameters(0, number) for number in range(400)]
     typical = np.mean([p.crown == p.type.colours[0] for p in drawn])
     assert 0.45 < typical < 0.68
+
+
+def test_a_picture_does_not_give_a_hidden_colour_away(birds):
+    """Given the type and all other parts, no rule names the crown's colour nearly as well as the caption does."""
+    drawn = [synthetic.sample_parameters(1, number) for number in range(1500)]
+    known = {}
+    for params in drawn[:1000]:
+        known.setdefault((params.type_number, params.throat), []).append(params.crown)
+    guesses = {key: max(set(found), key=found.count) for key, found in known.items()}
+    right = np.mean([guesses.get((p.type_number, p.throat)) == p.crown for p in drawn[1000:]])
+    assert right < 0.7
+
+
+def test_no_two_birds_look_alike():
+    hashes = [
+        images.perceptual_hash(Image.fromarray(synthetic.draw_bird(synthetic.sample_parameters(0, n), 64).image))
+        for n in range(120)
+    ]
+    groups = splits.near_duplicate_groups(np.array(hashes, dtype=np.uint64), 2, [()] * len(hashes))
+    assert len(np.unique(groups)) >= 119
+
+
+def test_the_regions_of_the_parts_do_not_overlap_and_lie_on_the_bird(birds):
+    for params in birds[:8]:
+        regions = [synthetic.part_region(params, part, 80, marks=True) for part in (*synthetic.COLOURED_PARTS, "eye")]
+        assert np.sum(regions, axis=0).max() <= 1
+        assert not (np.any(regions, axis=0) & ~synthetic.draw_bird(params, 80).object_mask).any()
+    with pytest.raises(ConfigError, match="Did you mean 'crown'"):
+        synthetic.part_region(birds[0], "crow")
 
 
 def test_an_edited_caption_names_the_colour_asked_for(birds):
@@ -137,3 +171,49 @@ def test_a_finished_set_is_left_alone_and_foreign_folders_are_refused(written, t
         synthetic.write(tmp_path / "x", 0)
     with pytest.raises(UserError, match="attribute"):
         synthetic.read_attributes(tmp_path)
+
+
+def test_a_script_of_two_lines_draws_in_several_processes_what_one_process_draws(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from nbsupport.data import synthetic\n"
+        "print('started')\n"
+        f"synthetic.write({str(tmp_path / 'two')!r}, 160, size=16, workers=2)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(synthetic.__file__).parents[3])}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("started") == 1
+    one = synthetic.write(tmp_path / "one", 160, size=16, workers=1)
+    files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
+    assert len(files) > 3 * 160
+    assert all((tmp_path / "two" / name).read_bytes() == (one / name).read_bytes() for name in files)
+
+
+def test_a_changed_set_leaves_nothing_of_the_old_one_and_keeps_what_is_not_ours(tmp_path):
+    root = synthetic.write(tmp_path / "set", 9, size=16, seed=2)
+    (root / "images" / "mine.txt").write_text("mine")
+    synthetic.write(root, 4, size=16, seed=2)
+    for kind in ("images/*/*.jpg", "segmentations/*/*.png", "text_c10/*/*.txt"):
+        assert len(list(root.glob(kind))) == 4
+    assert len(synthetic.load(root)) == 4
+    assert (root / "images" / "mine.txt").read_text() == "mine"
+
+
+def test_a_set_that_was_broken_off_is_drawn_anew(tmp_path, monkeypatch):
+    from nbsupport.data.synthetic import writer
+
+    monkeypatch.setattr(writer, "_write_tables", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        synthetic.write(tmp_path / "set", 3, size=16)
+    monkeypatch.undo()
+    assert len(synthetic.load(synthetic.write(tmp_path / "set", 3, size=16))) == 3
+
+
+def test_the_figures_are_drawn(birds):
+    from nbsupport.plots import synthetic as figures
+
+    sheet = figures.contact_sheet(birds[:5], size=32, columns=3)
+    assert len(sheet.axes) == 6
+    shown = [text.get_text() for text in figures.labelled_bird(birds[0], size=64).axes[0].texts]
+    assert f"{birds[0].belly} belly" in shown

@@ -109,7 +109,7 @@ def _paint_belly_marks(canvas: Canvas, body: _Body, params: BirdParameters, rng:
     if params.belly_pattern == "plain":
         return
     thin, long = (0.045, 0.04) if params.belly_pattern == "spots" else (0.024, 0.09)
-    along, above = rng.uniform(-0.7, 0.75, 34), rng.uniform(-params.type.plump, -0.12, 34)
+    along, above = rng.uniform(-0.7, 0.75, 26), rng.uniform(-params.type.plump, -0.12, 26)
     centres = np.outer(along, body.forward) + np.outer(above, body.up)
     canvas.spots(centres[:, None] + ellipse(0, 0, thin, long, count=12), shapes.BELLY_MARK, inside=(shapes.BELLY,))
 

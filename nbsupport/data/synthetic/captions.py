@@ -98,7 +98,7 @@ def _is_in_colour(params: BirdParameters, parts: list[str], extra: list[str], rn
     first, rest = parts[0], parts[1:]
     noun = _noun(params, first, rng)
     verb = "are" if noun in _PLURAL else "is"
-    tail = f", with {_join([_phrase(params, part, rng) for part in rest] + extra)}" if rest or extra else ""
+    tail = f" and it has {_join([_phrase(params, part, rng) for part in rest] + extra)}" if rest or extra else ""
     return f"the {noun} of this bird {verb} {getattr(params, first)}{tail}."
 
 
@@ -123,8 +123,9 @@ def captions(params: BirdParameters) -> list[str]:
     queue: list[str] = []
     sentences = []
     for _ in range(NUMBER_OF_CAPTIONS):
+        form = _FORMS[int(rng.integers(len(_FORMS)))]
         parts: list[str] = []
-        for _ in range(int(rng.integers(2, 5))):
+        for _ in range(int(rng.integers(2, 5 if form in (_is_with, _size_first) else 4))):  # people are brief, too
             if not queue:
                 queue = [COLOURED_PARTS[i] for i in rng.permutation(len(COLOURED_PARTS))]
             following = next((part for part in queue if part not in parts), None)
@@ -132,8 +133,7 @@ def captions(params: BirdParameters) -> list[str]:
                 break
             queue.remove(following)
             parts.append(following)
-        extra = [pick(rng, marks)] if marks and rng.random() < 0.35 else []
-        form = _FORMS[int(rng.integers(len(_FORMS)))]
+        extra = [pick(rng, marks)] if marks and len(parts) < 4 and rng.random() < 0.4 else []
         sentences.append(form(params, parts, extra, rng))
     return sentences
 

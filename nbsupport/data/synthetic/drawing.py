@@ -64,7 +64,7 @@ def _relief(shape: np.ndarray, radius: float) -> np.ndarray:
     height = np.sqrt(np.minimum(depth / np.float32(radius), 1))
     height = cv2.GaussianBlur(height, (0, 0), max(radius * 0.35, 0.6))
     slope = cv2.filter2D(height, -1, np.float32([[0.25, 0.5, 0], [0.5, 0, -0.5], [0, -0.5, -0.25]]))
-    return np.clip(1.0 - np.float32(0.42 * radius**0.5) * slope, 0.72, 1.14)
+    return np.clip(1.01 - np.float32(0.30 * radius**0.5) * slope, 0.92, 1.10)
 
 
 def _light(anatomy: Anatomy, bird: np.ndarray, things: np.ndarray, size: int) -> np.ndarray:
@@ -75,8 +75,8 @@ def _light(anatomy: Anatomy, bird: np.ndarray, things: np.ndarray, size: int) ->
     wing = _coverage(anatomy.labels, PART_LABELS["wing"], size)
     shift = np.float32([[1, 0, 0], [0, 1, 0.3 * 0.11 * size]])
     under = cv2.warpAffine(cv2.GaussianBlur(wing, (0, 0), 0.018 * size), shift, (size, size))
-    light -= np.float32(0.20) * under * (1 - wing) * bird
-    return light * np.linspace(1.04, 0.97, size, dtype=np.float32)[:, None]
+    light -= np.float32(0.06) * under * (1 - wing) * bird
+    return light * np.linspace(1.03, 0.99, size, dtype=np.float32)[:, None]
 
 
 def draw_bird(params: BirdParameters, size: int = 96) -> Drawing:
@@ -110,12 +110,16 @@ def _visible(anatomy: Anatomy) -> dict[str, tuple[float, float]]:
     return parts
 
 
-def part_region(params: BirdParameters, part: str, size: int = 96) -> np.ndarray:
+def part_region(params: BirdParameters, part: str, size: int = 96, marks: bool = False) -> np.ndarray:
     """(S, S) bool, True where `part` (one of COLOURED_PARTS, or ``eye``) is to be seen in the drawing of that size.
+
+    Bars, spots, streaks and the dark edges of feathers are left out unless `marks` is True, so that the median colour
+    of the region is that of the part.
 
     Raises:
         ConfigError: there is no such part.
     """
     if part not in PART_LABELS:
         raise ConfigError(unknown("part", part, PART_LABELS))
-    return _coverage(paint(params, size).labels, PART_LABELS[part], size) > 0.5
+    labels = PART_LABELS[part] if marks else PART_LABELS[part][:1]
+    return _coverage(paint(params, size).labels, labels, size) > 0.5

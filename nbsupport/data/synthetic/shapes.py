@@ -17,7 +17,7 @@ OVER = 3
 # Labels. Several may belong to one part (a wing and the dark edges of its feathers).
 (NONE, PERCH, TAIL, BACK, BELLY, THROAT, CROWN, WING, BILL, LEG, EYE, GLINT, FEATURE, WING_EDGE, WING_MARK,
  BELLY_MARK, TAIL_EDGE, BRANCH, LEAF, VEIN) = range(20)  # fmt: skip
-PART_LABELS = {
+PART_LABELS = {  # the part itself first, then its marks
     "crown": (CROWN,),
     "throat": (THROAT,),
     "back": (BACK,),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _ENCODER = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 _FOLDERS = {"images": ".jpg", "segmentations": ".png", "text_c10": ".txt"}  # each holds a folder for each type
 _RECIPE = "recipe.json"  # written last: the set is whole when it is there
-_VERSION = 2  # of the drawing; a set of another version is drawn anew
+_VERSION = 3  # of the drawing; a set of another version is drawn anew
 _PARALLEL_FROM = 150  # birds; below that, starting processes costs more than it saves
 _CHUNK = 25
 
