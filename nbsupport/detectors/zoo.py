@@ -160,7 +160,11 @@ def _body(name: str, found: Entry, weights: str, image_size: int) -> tuple[nn.Mo
         if found.build is not None:
             return found.build(image_size)
         sized = {"img_size": image_size} if found.sized else {}
-        return timm.create_model(found.timm_name, pretrained=pretrained, num_classes=1, **sized)
+        body = timm.create_model(found.timm_name, pretrained=pretrained, num_classes=1, **sized)
+        # timm draws some heads for a thousand classes; with one, their first logits would be far from "undecided".
+        torch.nn.init.normal_(body.get_classifier().weight, std=0.01)
+        torch.nn.init.zeros_(body.get_classifier().bias)
+        return body
 
     if weights == "none":
         return plain(), "none"

@@ -1,0 +1,124 @@
+"""Judging detectors: the fast bootstrap equals the slow one, differences are paired, ties are called ties."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+from test_ensemble import make_scores
+
+from nbsupport.config import DetectorConfig, EvaluationConfig
+from nbsupport.detectors import comparison, ensemble, scores
+from nbsupport.runs import Run, write_json
+
+CONFIG = EvaluationConfig(draws=200)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), levels=st.sampled_from([3, 1000]))
+def test_a_draw_equals_the_same_pictures_written_out(seed, levels):
+    """AUROC with weights = AUROC of a table in which each group stands as often as it was drawn; ties included."""
+    generator = np.random.default_rng(seed)
+    count, groups = 40, 9
+    logits = generator.integers(0, levels, count) / 10
+    labels, codes = generator.integers(0, 2, count), generator.integers(0, groups, count)
+    weights = generator.multinomial(groups, np.full(groups, 1 / groups), size=5).astype(float)[:, codes]
+    found = comparison.weighted_auroc(logits, labels, weights)
+    for draw, value in zip(weights, found, strict=True):
+        rows = np.repeat(np.arange(count), draw.astype(int))
+        if len(np.unique(labels[rows])) < 2:
+            assert np.isnan(value)
+        else:
+            assert value == pytest.approx(roc_auc_score(labels[rows], logits[rows]), abs=1e-12)
+
+
+def test_a_difference_is_paired():
+    """Two nearly equal detectors: the paired interval is far narrower than those of either."""
+    first = make_scores(200, skills=(1.0, 1.0)).query("detector == 'a'")
+    second = first.assign(logit=first["logit"] + np.random.default_rng(1).normal(0, 0.02, len(first)))
+    found = comparison.difference(first, second, CONFIG)
+    alone = comparison.difference(first, first.assign(logit=0.0), CONFIG)
+    assert found["high"] - found["low"] < 0.2 * (alone["high"] - alone["low"])
+    same = comparison.difference(first, first, CONFIG)
+    assert same == {"value": 0, "low": 0, "high": 0} and comparison.verdict(same) == "no difference shown"
+    assert comparison.verdict(alone) == "higher"
+    assert comparison.verdict(comparison.difference(first.assign(logit=0.0), first, CONFIG)) == "lower"
+
+
+def test_the_gap_finds_the_hard_arm():
+    table = make_scores(200, skills=(1.0, 3.0))
+    hard = table["arm"] == "spliced"
+    table.loc[hard & (table["detector"] == "a"), "logit"] -= 1.0  # where the photographs are
+    found = {gap["detector"]: gap for gap in comparison.gaps(table, CONFIG)}
+    assert found["a"]["low"] > 0.1 and found["a"]["verdict"] == "higher"
+    assert abs(found["b"]["value"]) < 0.05
+    assert comparison.gaps(table[table["arm"] != "spliced"], CONFIG) == []
+
+
+def test_the_winner_is_picked_on_validation():
+    table = make_scores(300, skills=(0.5, 2.0), seeds=(0, 1))
+    worse_on_test = (table["detector"] == "b") & (table["split"] == "test")
+    table.loc[worse_on_test, "logit"] *= -1
+    assert comparison.best_on_validation(table) == {0: "b", 1: "b"}
+
+
+def test_agreement_counts_every_picture_once():
+    table = make_scores(400, skills=(1.5, 1.5, 1.5))
+    found = comparison.agreement(table, "spliced")
+    assert len(found) == 3
+    assert np.allclose(found[["both", "first_only", "second_only", "neither"]].sum(axis=1), 1)
+    assert (found["neither"] - found["expected_neither"]).abs().max() < 0.06, "independent errors by construction"
+    twin = pd.concat([table[table["detector"] == "a"], table[table["detector"] == "a"].assign(detector="b")])
+    same = comparison.agreement(twin, "spliced").iloc[0]
+    assert same["first_only"] == same["second_only"] == 0 and same["neither"] > 2 * same["expected_neither"]
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    run = Run(tmp_path / "made-up")
+    stage = run.stage("detectors", DetectorConfig(names=("a", "b")))
+    with stage:
+        scores.write(run, scores.DETECTORS, [make_scores(120, skills=(1.0, 2.0))])
+    for name in "ab":
+        record = {"name": name, "seed": 0, "threshold": 0.4, "fingerprint": "x", "validation_auroc": 0.7}
+        write_json(run / "checkpoints" / f"detector_{name}_seed0.json", record)
+    return run
+
+
+def test_results_hold_every_detector_arm_and_metric(run):
+    result = comparison.detectors(run, CONFIG)
+    assert result == run.result("detectors")
+    keys = {(record["detector"], record["arm"]) for record in result["metrics"]}
+    assert keys == {(name, arm) for name in "ab" for arm in ("regenerated", "spliced", "all")}
+    for record in result["metrics"]:
+        for metric in ("auroc", "accuracy", "precision", "recall", "specificity", "accuracy_at_threshold"):
+            found = record[metric]
+            assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
+    table = scores.load(run)
+    chosen = comparison.of_arm(table[table["detector"] == "b"], "spliced")
+    record = next(r for r in result["metrics"] if (r["detector"], r["arm"]) == ("b", "spliced"))
+    assert record["auroc"]["value"] == pytest.approx(roc_auc_score(chosen["label"], chosen["logit"]))
+    right = (chosen["probability"] >= 0.4) == (chosen["label"] == 1)
+    assert record["accuracy_at_threshold"]["value"] == pytest.approx(right.mean())
+    assert result["best_on_validation"] == {"0": "b"}
+    printed = comparison.flat(result["metrics"], ["auroc", "accuracy"])
+    assert len(printed) == 6 and "[" in printed.iloc[0, 0]
+
+
+def test_ensembles_are_judged_beside_their_best_member(run):
+    ensemble.make(run, CONFIG)
+    result = comparison.ensembles(run, CONFIG)
+    assert {record["detector"] for record in result["metrics"]} == {"a", "b", *ensemble.NAMES}
+    assert {(d["ensemble"], d["arm"]) for d in result["differences"]} == {
+        (name, arm) for name in ensemble.NAMES for arm in ("regenerated", "spliced", "all")
+    }
+    assert all(d["against"] == "b" and d["low"] <= d["value"] <= d["high"] for d in result["differences"])
+    assert result["stack"]["0"]["detectors"] == ["a", "b"]
+    assert len(result["agreement"]["spliced"]) == 1
+
+
+def test_others_numbers_are_fractions():
+    table = comparison.published()
+    assert table["hard"].between(0.5, 1).all() and table["easy"].dropna().between(0.5, 1).all()
+    assert (table.dropna()["easy"] > table.dropna()["hard"]).all()
