@@ -120,4 +120,5 @@ def share(right: Sequence | np.ndarray, groups: Sequence | np.ndarray, confidenc
     z = float(norm.isf((1 - confidence) / 2))
     middle = (p + z**2 / (2 * worth)) / (1 + z**2 / worth)
     reach = z / (1 + z**2 / worth) * np.sqrt(p * (1 - p) / worth + z**2 / (4 * worth**2))
-    return {"value": p, "low": max(0.0, float(middle - reach)), "high": min(1.0, float(middle + reach))}
+    # At shares of 0 and 1 an end equals the share, but for rounding.
+    return {"value": p, "low": float(np.clip(middle - reach, 0, p)), "high": float(np.clip(middle + reach, p, 1))}

@@ -51,6 +51,8 @@ def test_share_is_wilsons_where_pictures_are_alone():
     """Brown, Cai & DasGupta (2001): 0 of 10 gives [0, 0.2775], and 5 of 10 [0.2366, 0.7634]."""
     none = statistics.share(np.zeros(10, bool), np.arange(10))
     assert none["value"] == 0 == none["low"] and none["high"] == pytest.approx(0.2775, abs=1e-4)
+    for size in range(1, 40):
+        assert statistics.share(np.ones(size, bool), np.arange(size))["high"] == 1
     half = statistics.share(np.arange(10) < 5, np.arange(10))
     assert (half["low"], half["high"]) == pytest.approx((0.2366, 0.7634), abs=0.03)
     assert statistics.share([], []) == {"value": None, "low": None, "high": None}

@@ -1,0 +1,30 @@
+"""Chapter 8: every test picture was judged by every detector, and the counts add up to what the scores say."""
+
+import pandas as pd
+
+from nbsupport import pairs
+from nbsupport.detectors import scores
+from nbsupport.evaluation import errors
+from nbsupport.runs import Run
+
+
+def check(run: Run) -> None:
+    found, manifest = errors.load(run), pairs.load(run).manifest
+    test = manifest[manifest["split"] == "test"]
+    assert found.result["pictures"] == len(test) > 0 and found.result["photographs"] == test["image_id"].nunique()
+    judges = found.table.groupby(["detector", "seed"])
+    assert len(judges) >= 3 and (judges["path"].nunique() == len(test)).all()
+    # Counted again from the score table, by another way than the chapter's.
+    clean = scores.select(scores.all_scores(run), "test").query("condition == @scores.CLEAN")
+    wrong = (clean["logit"] >= 0) != (clean["label"] == 1)
+    expected = wrong.groupby([clean["detector"], clean["seed"], clean["arm"]]).sum()
+    counts = pd.DataFrame(found.result["counts"]).set_index(["detector", "seed", "arm"])
+    assert (counts["errors"].sort_index() == expected.sort_index()).all() and counts["errors"].sum() > 0
+    shares = pd.DataFrame(found.result["shares"])
+    assert (shares["low"] <= shares["value"]).all() and (shares["value"] <= shares["high"]).all()
+    assert (shares["high"] > shares["low"]).all(), "a share of a few pictures is not certain"
+    by_bin = shares[shares["by"] == "coverage"].groupby(["detector", "seed", "arm"])["pictures"].sum()
+    whole = shares[shares["by"] == "all"].set_index(["detector", "seed", "arm"])["pictures"]
+    assert (by_bin.sort_index() == whole.sort_index()).all()
+    agreed = pd.DataFrame(found.result["agreement"]).groupby("arm")["pictures"].sum()
+    assert agreed.to_dict() == test["arm"].value_counts().to_dict()
