@@ -9,8 +9,9 @@ from nbsupport.training import matching, tdanet
 def check(run: Run) -> None:
     matched = matching.load(run)
     assert len(matched.log) == matched.result["steps"] > 0
-    falling = matched.log["sentence"]
-    assert falling.tail(5).mean() < falling.head(3).mean(), "the matching learnt nothing"
+    assert np.isfinite(matched.log[["words", "sentence"]]).all(axis=None)
+    if len(matched.log) >= 150:  # the shortest profile only shows that it runs
+        assert matched.log["sentence"].tail(20).mean() < 0.95 * matched.log["sentence"].head(5).mean()
     assert 0 <= matched.result["r_precision"] <= 1 and matched.result["wrong"] >= 1
     result, log = run.result("tdanet"), tdanet._load(run).log
     assert log["step"].tolist() == list(range(1, result["steps"] + 1))
