@@ -124,10 +124,10 @@ class MatchingConfig(Config):
 
     steps: int = between(300, 0, 10_000_000)  # 0: leave the encoders untrained
     batch_size: int = between(32, 2, 4096)
-    learning_rate: float = between(2e-3, 1e-7, 1.0)
+    learning_rate: float = between(3e-3, 1e-7, 1.0)
     text_channels: int = between(256, 16, 2048)  # word and sentence features; half in each direction of the GRU
     word_channels: int = between(128, 8, 2048)  # word embedding
-    image_channels: int = between(32, 4, 512)  # width of the matching image encoder
+    image_channels: int = between(16, 4, 512)  # width of the matching image encoder
     caption_length: int = between(18, 4, 128)  # tokens; longer captions are cut
     gamma_words: float = 4.0  # gamma 1 of AttnGAN: sharpness of the attention over regions
     gamma_sentence: float = 5.0  # gamma 2: how much the best-found words dominate a caption's score
@@ -159,9 +159,9 @@ class TDANetConfig(Config):
 class TrainingConfig(Config):
     """Chapter 4, second half: TDANet's training."""
 
-    steps: int = between(1500, 1, 100_000_000)
-    batch_size: int = between(16, 1, 4096)
-    learning_rate: float = between(1e-3, 1e-8, 1.0)
+    steps: int = between(1200, 1, 100_000_000)
+    batch_size: int = between(8, 1, 4096)
+    learning_rate: float = between(2e-3, 1e-8, 1.0)
     discriminator_learning_rate: float = between(2e-4, 1e-8, 1.0)
     weight_l1: float = between(20.0, 0.0, 1e4)
     hole_weight: float = between(0.75, 0.0, 1.0)  # share of the L1 loss that the hole gets; 0: plain L1
@@ -169,15 +169,15 @@ class TrainingConfig(Config):
     weight_adversarial: float = between(0.1, 0.0, 1e4)
     weight_matching: float = between(0.1, 0.0, 1e4)
     preset: Literal["repaired", "faithful"] = "repaired"
-    base_channels: int = between(24, 4, 256)
-    latent_channels: int = between(64, 4, 1024)
+    base_channels: int = between(16, 4, 256)
+    latent_channels: int = between(32, 4, 1024)
     train_text: bool = False  # let the inpainting losses change the pre-trained text encoder
     mask_kinds: tuple[MaskKind, ...] = MASK_KINDS
     coverage_low: float = between(0.04, 0.001, 0.9)
     coverage_high: float = between(0.35, 0.001, 0.9)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpoint_every: int = between(500, 1, 10_000_000)
-    validate_every: int = between(250, 1, 10_000_000)
+    checkpoint_every: int = between(300, 1, 10_000_000)
+    validate_every: int = between(150, 1, 10_000_000)
     seed: int = between(0, 0, 2**31 - 1)
 
 

@@ -165,7 +165,8 @@ def losses(log: pd.DataFrame) -> Figure:
         if title.startswith("KL"):
             axis.set_yscale("log")
         axis.set(title=title, xlabel="step")
-        axis.legend(fontsize=7)
+        axis.margins(y=0.25)
+        axis.legend(fontsize=7, loc="upper right")
     plt.close(figure)
     return figure
 
