@@ -4,10 +4,13 @@ Refused: absolute paths, paths with ``..``, links that lead out, devices, and ar
 The folder appears under its name only when everything is unpacked.
 """
 
+import errno
+import lzma
 import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
@@ -16,6 +19,8 @@ from nbsupport.errors import UserError
 
 MAX_BYTES = 20 * 2**30  # of all files together, unpacked
 MAX_FILES = 1_000_000
+# What damaged or foreign bytes make the decoders raise; RuntimeError is an encrypted zip.
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError)
 
 
 def extract(archive: Path, target: Path, *, max_bytes: int = MAX_BYTES) -> Path:
@@ -43,7 +48,11 @@ def extract(archive: Path, target: Path, *, max_bytes: int = MAX_BYTES) -> Path:
             if place.is_dir() and not place.is_symlink():
                 shutil.rmtree(place)
             os.replace(entry, place)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise UserError(f"'{target}' cannot be written ({error.strerror}). Make room or allow it.") from error
+        raise UserError(f"'{archive}' cannot be unpacked ({error}). Delete it and download it again.") from error
+    except _DAMAGED as error:
         raise UserError(f"'{archive}' cannot be unpacked ({error}). Delete it and download it again.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -74,12 +83,16 @@ def _extract_tar(archive: Path, target: Path, max_bytes: int) -> None:
             elif not (member.isfile() or member.isdir()):
                 raise UserError(f"'{archive}' was refused: its entry '{member.name}' is a device or a pipe.")
             total += max(member.size, 0)
-            _check_total(archive, total, count, max_bytes)
+            _check_total(archive, total, count + 1, max_bytes)
+            if any((target / parent).is_symlink() for parent in PurePosixPath(member.name).parents):
+                raise UserError(f"'{archive}' was refused: its entry '{member.name}' would be written through a link.")
             try:
                 tar.extract(member, target, filter="data")
             except tarfile.FilterError as error:
                 raise UserError(f"'{archive}' was refused: {error}") from error
             bar.update()
+        while tar.fileobj.read(1 << 20):  # the checksum of the whole stands behind the last entry
+            pass
 
 
 def _check_link(archive: Path, name: str, path: PurePosixPath, link: str) -> None:

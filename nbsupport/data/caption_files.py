@@ -89,11 +89,17 @@ def read_prompts(path: Path) -> pd.DataFrame:
     rows = zip(table["prompt"], subjects, strict=True)
     return pd.DataFrame(
         {
-            "file": None if files is None else [_key(str(name)) for name in files],
+            "file": None if files is None else [_key(_file_name(value)) for value in files],
             "label": labels.to_numpy(),
             "sentences": [prompt_to_sentences(prompt, subject) for prompt, subject in rows],
         }
     )
+
+
+def _file_name(value: object) -> str:
+    """Some tables hold a picture as ``{"bytes": …, "path": …}``; an empty cell names no file."""
+    value = value.get("path") if isinstance(value, dict) else value
+    return value if isinstance(value, str) else ""
 
 
 def _key(name: str) -> str:
@@ -126,13 +132,15 @@ def read(path: Path, subject_of: dict[str, str]) -> tuple[dict[str, tuple[str, .
         count = len(entries)
     elif path.suffix.lower() in (".parquet", ".csv"):
         table = read_prompts(path)
-        if table["file"].isna().all():
+        if not any(table["file"]):
             raise UserError(
                 f"The caption table '{path}' does not say which photograph a row belongs to, and rows are not guessed. "
                 f"Add a column of file names, called one of: {', '.join(_FILE_COLUMNS)}."
             )
-        grouped = table.groupby("file")["sentences"].sum()
-        sentences = {key: tuple(dict.fromkeys(grouped[key])) for key in subject_of if key in grouped.index}
+        grouped: dict[str, tuple[str, ...]] = {}
+        for key, found in zip(table["file"], table["sentences"], strict=True):
+            grouped[key] = grouped.get(key, ()) + found
+        sentences = {key: tuple(dict.fromkeys(grouped[key])) for key in subject_of if key in grouped}
         count = len(grouped)
     else:
         raise UserError(f"The caption file '{path}' is of no known format: .json, .parquet or .csv.")
@@ -143,4 +151,9 @@ def read(path: Path, subject_of: dict[str, str]) -> tuple[dict[str, tuple[str, .
         f"{count:,} entries in {path.name}: {len(sentences):,} are named like a photograph, {len(usable):,} of them "
         f"have usable phrases; {len(subject_of) - len(usable):,} photographs get measured captions."
     )
+    if len(sentences) < 0.5 * min(count, len(subject_of)):
+        report += (
+            " WARNING: so few match that they may do so by chance: keys like <breed>_<number> can count the rows of "
+            "another copy of the set. Use this file only if you know that its keys are file names of these photographs."
+        )
     return usable, report

@@ -15,6 +15,7 @@ from pathlib import Path
 import requests
 from tqdm.auto import tqdm
 
+import nbsupport
 from nbsupport.data.archives import extract
 from nbsupport.errors import ConfigError, UserError, unknown
 
@@ -164,7 +165,9 @@ def _continue(url: str, part: Path, size: int | None) -> None:
         held = 0
     if size is not None and held == size:
         return
-    headers = {"Range": f"bytes={held}-", "Accept-Encoding": "identity"} if held else {"Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"nbsupport/{nbsupport.__version__}"}
+    if held:
+        headers["Range"] = f"bytes={held}-"
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
         if answer.status_code == 416:  # nothing lies beyond what is held
             total = answer.headers.get("Content-Range", "").rpartition("/")[2]

@@ -10,7 +10,9 @@ This is how photographs of one's own campus or street come in.
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -53,8 +55,11 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
     else:
         files = sorted(path for name in _METADATA for path in root.rglob(name) if not _hidden(path, root))
         rows = [row for path in files for row in _rows(path, path.parent, root)]
+    present = _photographs(root)
     if not files:
-        rows = [{"path": path, "captions": ()} for path in _photographs(root)]
+        rows = [{"path": path, "captions": ()} for path in present]
+    elif left_out := set(present) - {row["path"] for row in rows} - {row.get("mask") for row in rows}:
+        print(f"[folder] {len(left_out):,} photographs have no row in the metadata: left out, e.g. {min(left_out)}.")
     if not rows:
         what = f"its {files[0].name} has no row" if files else f"no file in it ends in {', '.join(sorted(SUFFIXES))}"
         raise UserError(f"The folder '{root}' holds no photographs: {what}.")
@@ -76,14 +81,15 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
     ]
 
 
-def complete(root: Path, photos: Sequence[Photo], seed: int = 0) -> list[Photo]:
-    """Give measured captions to the photographs that have none (see ``compose``)."""
-
-    def words(photo: Photo) -> tuple[str, str, str]:
-        subject = photo.label.replace("_", " ").replace("-", " ").lower()
-        return subject, subject, "surface"
-
-    return compose.complete(root, photos, read_object_mask, words, seed)
+def compose_captions(
+    root: Path, photo: Photo, image: np.ndarray, object_mask: np.ndarray | None, seed: int
+) -> tuple[str, ...]:
+    """Captions measured in a picture, (H, W, 3) uint8 RGB, with its object, (H, W) bool or None (see ``compose``)."""
+    subject = re.sub(r"[\W_]+", " ", photo.label).strip().lower()
+    measured = compose.measure(image, object_mask)
+    if photo.label == NO_LABEL or re.search(r"\d", subject) or not subject:  # a number says nothing about what is seen
+        subject = "scene" if measured.size is None else "thing"
+    return compose.sentences(measured, subject, subject, None, seed, photo.image_id)
 
 
 def read_object_mask(root: Path, object_mask: str) -> np.ndarray:
@@ -135,12 +141,16 @@ def _rows(file: Path, base: Path, root: Path) -> Iterator[dict[str, Any]]:
         row = {
             "path": _inside(base, name, root, where),
             "captions": _captions(entry, where),
-            "label": str(entry.get("label") or "").strip(),
-            "group": str(entry.get("group") or "").strip(),
+            "label": _text(entry.get("label")),
+            "group": _text(entry.get("group")),
         }
         if entry.get("mask"):
             row["mask"] = _inside(base, str(entry["mask"]), root, where)
         yield row
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()  # a label may be the number 0
 
 
 def _entries(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -149,10 +159,13 @@ def _entries(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         reader = csv.DictReader(io.StringIO(text))
         if reader.fieldnames is None or "file_name" not in reader.fieldnames:
             raise UserError(f"'{file}' has no column 'file_name' (it has: {', '.join(reader.fieldnames or ['none'])}).")
-        for row in reader:
-            yield f"'{file}', line {reader.line_num}", row
+        try:
+            for row in reader:
+                yield f"'{file}', line {reader.line_num}", row
+        except csv.Error as error:
+            raise UserError(f"'{file}', line {reader.line_num}: not valid CSV ({error}).") from None
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines would also split inside of JSON strings
         if not line.strip():
             continue
         where = f"'{file}', line {number}"
@@ -166,10 +179,13 @@ def _entries(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _inside(base: Path, name: str, root: Path, where: str) -> str:
-    """`name` relative to `root`; a path that leads out of the folder is refused."""
-    path = (base / name.replace("\\", "/")).resolve()
+    """`name` relative to `root`; a path that leads out of the folder is refused.
+
+    Links in the folder are followed: data kept by a version control or a download cache often consist of them.
+    """
+    path = Path(os.path.normpath(base / name.replace("\\", "/")))
     try:
-        return path.relative_to(root.resolve()).as_posix()
+        return path.relative_to(os.path.normpath(root)).as_posix()
     except ValueError:
         raise UserError(f"{where}: '{name}' leads out of the folder '{root}'. Put the file inside it.") from None
 

@@ -7,7 +7,7 @@ Everything later reads what this stage leaves in the run folder, and never the s
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,19 +142,19 @@ def _make(run: Run, config: DataConfig, root: Path) -> dict[str, Any]:
     if twice:
         raise UserError(f"The source '{config.dataset}' lists {len(twice)} ids more than once, e.g. '{twice[0]}'.")
     photos = choose(listed, config.count, config.seed)
-    if hasattr(source, "complete"):
-        photos = source.complete(root, photos, seed=config.seed)
 
     start = time.perf_counter()
     kept, facts, rejected, mask_problems = [], [], [], Counter()
     with writing(run / "cache", config.image_size) as cache:
-        results = ingest_all(photos, source=config.dataset, root=root, size=config.image_size, fit=config.fit)
+        results = ingest_all(
+            photos, source=config.dataset, root=root, size=config.image_size, fit=config.fit, seed=config.seed
+        )
         for photo, result in zip(photos, tqdm(results, "indexing", len(photos), unit="photo"), strict=True):
             if isinstance(result, str):
                 rejected.append((photo.path, result))
                 continue
             cache.add(photo.image_id, result.image, result.object_mask, result.parts)
-            kept.append(photo)
+            kept.append(replace(photo, captions=result.captions))
             facts.append((result.width, result.height, result.sha256, result.phash))
             mask_problems.update([result.mask_problem] if result.mask_problem else [])
         if not kept:

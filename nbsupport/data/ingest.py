@@ -1,4 +1,4 @@
-"""One photograph file, read once: checksum, perceptual hash, square, mask and points, all from the same bytes.
+"""One photograph file, read once: checksum, perceptual hash, square, mask, points and measured captions.
 
 Runs in worker processes, so it imports little. Not here: what the whole set makes of it; see ``index``.
 """
@@ -36,12 +36,14 @@ class Ingested:
     image: np.ndarray  # (S, S, 3) uint8 RGB
     object_mask: np.ndarray | None  # (S, S) bool, True = object
     parts: dict[str, tuple[float, float]]  # in pixels of the square
+    captions: tuple[str, ...]  # the photograph's own, or those that its source measured
     mask_problem: str | None = None
 
 
-def ingest(photo: Photo, *, source: str, root: Path, size: int, fit: str) -> Ingested | str:
+def ingest(photo: Photo, *, source: str, root: Path, size: int, fit: str, seed: int = 0) -> Ingested | str:
     """Read one photograph; a file that cannot be used gives the reason as a string."""
-    if not photo.captions:
+    compose = getattr(SOURCES[source], "compose_captions", None)
+    if not photo.captions and compose is None:
         return "no caption"
     try:
         data = images.read_bytes(Path(root) / photo.path)
@@ -50,10 +52,11 @@ def ingest(photo: Photo, *, source: str, root: Path, size: int, fit: str) -> Ing
         return str(error)
     width, height = picture.size
     frame = geometry.choose_frame(width, height, photo.box, fit)
+    image = geometry.cut_image(picture, frame, size)
     mask, problem = _object_mask(photo, source, root, (height, width))
-    if mask is not None:
-        mask = geometry.cut_mask(mask, frame, size)
-    elif geometry.clip_box(photo.box, width, height):
+    mask = None if mask is None else geometry.cut_mask(mask, frame, size)
+    captions = photo.captions or compose(Path(root), photo, image, mask, seed)  # a box is too coarse to measure in
+    if mask is None and geometry.clip_box(photo.box, width, height):
         mask = geometry.cut_box(photo.box, frame, size)
         mask = mask if mask.mean() <= BOX_SAYS_NOTHING else None
     return Ingested(
@@ -61,9 +64,10 @@ def ingest(photo: Photo, *, source: str, root: Path, size: int, fit: str) -> Ing
         height=height,
         sha256=hashlib.sha256(data).hexdigest(),
         phash=images.perceptual_hash(picture),
-        image=geometry.cut_image(picture, frame, size),
+        image=image,
         object_mask=mask,
         parts=geometry.cut_points(photo.parts, frame, size),
+        captions=captions,
         mask_problem=problem,
     )
 
@@ -91,14 +95,21 @@ def workers_available() -> int:
 
 
 def ingest_all(
-    photos: Sequence[Photo], *, source: str, root: Path, size: int, fit: str, workers: int | None = None
+    photos: Sequence[Photo],
+    *,
+    source: str,
+    root: Path,
+    size: int,
+    fit: str,
+    seed: int = 0,
+    workers: int | None = None,
 ) -> Iterator[Ingested | str]:
     """Read photographs in several processes and yield what each gave, in their order.
 
     Processes are spawned, not forked: a notebook's threads do not survive a fork. Where no process can be started, or
     one dies (out of memory), the rest is read in this one.
     """
-    work = functools.partial(ingest, source=source, root=Path(root), size=size, fit=fit)
+    work = functools.partial(ingest, source=source, root=Path(root), size=size, fit=fit, seed=seed)
     workers = workers_available() if workers is None else workers
     done = 0
     if workers > 1 and len(photos) >= WORTH_A_POOL:

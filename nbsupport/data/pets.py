@@ -1,16 +1,16 @@
 """Oxford-IIIT Pet in its official layout: 37 breeds of cats and dogs with trimaps.
 
-``images/`` must be there; ``annotations/list.txt`` (species), ``annotations/trimaps/`` and the official split
-``annotations/trainval.txt``, ``test.txt`` are read where they exist. The set comes without captions: they are
-measured in the picture (``compose``) unless a caption file is named. A caption dictionary that lies beside the
+``images/`` must be there; below ``annotations/``, ``list.txt`` (species), ``trimaps/``, the official split
+``trainval.txt``, ``test.txt`` and the heads in ``xmls/`` are read where they exist. The set comes without captions:
+they are measured in the picture (``compose``) unless a caption file is named. A caption dictionary that lies beside the
 photographs is not picked up by itself, since its keys ``<breed>_<number>.jpg`` may count rows of another copy of the
 set and still look like file names of this one.
 
 Source: Parkhi et al., Cats and Dogs, CVPR 2012 (CC BY-SA 4.0).
 """
 
+import functools
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
 
     Args:
         root: the folder that holds ``images/`` and ``annotations/``.
-        captions: a caption file, see ``caption_files``; None: all captions are measured, by :func:`complete`.
+        captions: a caption file, see ``caption_files``; None: all captions are measured, by :func:`compose_captions`.
         seed: unused; nothing here is drawn.
 
     Raises:
@@ -47,6 +47,7 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
     species = _species(root)
     official = _official_split(root)
     trimaps = root / "annotations" / "trimaps"
+    heads = {path.stem for path in (root / "annotations" / "xmls").glob("*.xml")}
     ids = unique_ids([path.name for path, _ in named])
     photos = []
     for (path, match), image_id in zip(named, ids, strict=True):
@@ -58,6 +59,7 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
                 path=f"images/{path.name}",
                 label=breed,
                 split=official.get(path.stem),
+                parts=_head(root / "annotations" / "xmls" / f"{path.stem}.xml") if path.stem in heads else {},
                 object_mask=f"annotations/trimaps/{trimap.name}" if trimap.is_file() else None,
             )
         )
@@ -69,10 +71,12 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
     return [replace(photo, captions=found.get(Path(photo.path).stem.lower(), ())) for photo in photos]
 
 
-def complete(root: Path, photos: Sequence[Photo], seed: int = 0) -> list[Photo]:
-    """Give measured captions to the photographs that have none (see ``compose``)."""
-    species = _species(Path(root))
-    return compose.complete(root, photos, read_object_mask, lambda photo: _subject(photo, species), seed)
+def compose_captions(
+    root: Path, photo: Photo, image: np.ndarray, object_mask: np.ndarray | None, seed: int
+) -> tuple[str, ...]:
+    """Captions measured in a picture, (H, W, 3) uint8 RGB, with its object, (H, W) bool or None (see ``compose``)."""
+    subject, kind = _subject(photo, _remembered_species(Path(root)))
+    return compose.sentences(compose.measure(image, object_mask), subject, kind, "fur", seed, photo.image_id)
 
 
 def read_object_mask(root: Path, object_mask: str) -> np.ndarray:
@@ -81,15 +85,15 @@ def read_object_mask(root: Path, object_mask: str) -> np.ndarray:
     return (trimap == 1) | (trimap == 3)
 
 
-def species_of(root: Path) -> dict[str, str]:
-    """Breed (lower case, with spaces) -> ``cat`` or ``dog``."""
-    return _species(Path(root))
-
-
-def _subject(photo: Photo, species: dict[str, str]) -> tuple[str, str, str]:
-    """(subject, kind, covering) of a photograph, for ``compose.sentences``."""
+def _subject(photo: Photo, species: dict[str, str]) -> tuple[str, str]:
+    """What it is and what that is more widely: ``siamese cat`` and ``cat``."""
     kind = species.get(photo.label) or ("cat" if Path(photo.path).name[0].isupper() else "dog")
-    return f"{photo.label} {kind}", kind, "fur"
+    return f"{photo.label} {kind}", kind
+
+
+@functools.cache
+def _remembered_species(root: Path) -> dict[str, str]:
+    return _species(root)
 
 
 def _species(root: Path) -> dict[str, str]:
@@ -110,6 +114,15 @@ def _species(root: Path) -> dict[str, str]:
             )
         found[match[1].replace("_", " ").lower()] = "cat" if fields[2] == "1" else "dog"
     return found
+
+
+def _head(path: Path) -> dict[str, tuple[float, float]]:
+    """``{"head": (x, y)}``, the middle of the head's box in an annotation file, in pixels; {} where it has none."""
+    text = path.read_text("utf-8", errors="replace")
+    edges = {name: float(value) for name, value in re.findall(r"<(xmin|xmax|ymin|ymax)>\s*([\d.]+)\s*<", text)}
+    if len(edges) < 4:
+        return {}
+    return {"head": ((edges["xmin"] + edges["xmax"]) / 2, (edges["ymin"] + edges["ymax"]) / 2)}
 
 
 def _official_split(root: Path) -> dict[str, str]:

@@ -50,11 +50,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        """A client that hangs up is part of the tests."""
+
+
 @pytest.fixture
 def server():
-    instance = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    instance = Server(("127.0.0.1", 0), Handler)
     instance.requests, instance.files = [], {}
-    threading.Thread(target=instance.serve_forever, daemon=True).start()
+    threading.Thread(target=instance.serve_forever, args=(0.02,), daemon=True).start()
     instance.url = f"http://127.0.0.1:{instance.server_port}"
     yield instance
     instance.shutdown()
@@ -167,6 +172,13 @@ def test_an_archive_that_reaches_out_is_refused_whole(tmp_path, entry):
     assert {p.name for p in tmp_path.iterdir()} == {"bad.tgz", "inside"}
 
 
+def test_writing_through_a_link_is_refused(tmp_path):
+    entries = [("a/b/up", b"", SYMLINK, "../.."), ("a/b/up/evil.txt", b"x", FILE, "")]
+    with pytest.raises(UserError, match="through a link"):
+        archives.extract(tar_of(tmp_path / "bad.tgz", entries), tmp_path / "target")
+    assert not list((tmp_path / "target").iterdir())
+
+
 def test_a_zip_that_reaches_out_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         archive.writestr("../evil.txt", "x")
@@ -181,8 +193,9 @@ def test_bombs_truncated_and_foreign_files_are_refused(tmp_path):
     noise = hashlib.shake_128(b"noise").digest(200_000)  # does not compress, so that half the file is half the data
     whole = tar_of(tmp_path / "whole.tgz", [("noise", noise, FILE, "")]).read_bytes()
     (tmp_path / "half.tgz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "spoilt.tgz").write_bytes(whole[:60_000] + bytes(1000) + whole[61_000:])
     (tmp_path / "text.tgz").write_text("not an archive")
-    for name in ("half.tgz", "text.tgz"):
+    for name in ("half.tgz", "spoilt.tgz", "text.tgz"):
         with pytest.raises(UserError, match="download it again"):
             archives.extract(tmp_path / name, tmp_path / "target")
     assert not list((tmp_path / "target").iterdir())

@@ -8,6 +8,7 @@ from PIL import Image
 
 from nbsupport.config import DataConfig
 from nbsupport.data import folder, index
+from nbsupport.data.records import Photo
 from nbsupport.errors import UserError
 from nbsupport.runs import Run
 
@@ -29,7 +30,6 @@ def test_without_metadata_folders_are_labels_and_captions_are_measured(root):
     photos = folder.load(root)
     assert [photo.label for photo in photos] == ["gate"] * 3 + ["street"] * 3
     assert all(photo.captions == () for photo in photos)
-    assert all(len(photo.captions) >= 5 for photo in folder.complete(root, photos))
 
 
 def test_jsonl_metadata(root):
@@ -44,7 +44,40 @@ def test_jsonl_metadata(root):
     assert photos["gate/0.png"].captions == ("The old gate.",) and photos["gate/0.png"].label == "gate"
     assert photos["street/3.png"].captions == ("a street", "a quiet street")
     assert photos["street/3.png"].label == "road" and photos["street/3.png"].keys == ("group:monday",)
-    assert folder.complete(root, list(photos.values()))[0].captions == ("The old gate.",)
+
+
+def test_what_metadata_leave_out_is_said(root, capsys):
+    (root / "metadata.csv").write_text("file_name,text\ngate/0.png,gate\n", "utf-8")
+    assert len(folder.load(root)) == 1
+    assert "5 photographs have no row in the metadata" in capsys.readouterr().out
+
+
+def test_odd_but_valid_metadata(root):
+    (root / "street" / "linked.png").symlink_to(root.parent / "blob")
+    photograph(root.parent / "blob.png")
+    (root.parent / "blob.png").rename(root.parent / "blob")
+    rows = [{"file_name": "gate/0.png", "label": 0, "group": 0, "text": "one line\u2028of two"}]
+    rows += [{"file_name": "street/linked.png"}]
+    (root / "metadata.jsonl").write_text("\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    gate, street = folder.load(root)
+    assert gate.label == "0" and gate.keys == ("group:0",) and gate.captions == ("one line\u2028of two",)
+    assert street.path == "street/linked.png" and street.label == "street"
+
+
+@pytest.mark.parametrize(
+    ("label", "known", "subject"),
+    [("old_gate", True, "old gate"), ("n0123", False, "scene"), ("photograph", False, "scene"), ("07", True, "thing")],
+)
+def test_measured_captions_speak_of_the_label_if_it_says_something(tmp_path, label, known, subject):
+    image = np.full((40, 40, 3), (190, 40, 40), np.uint8)
+    mask = np.zeros((40, 40), bool)
+    mask[10:30, 10:30] = True
+    image[~mask] = (250, 250, 250)
+    photo = Photo("a", "a.png", label)
+    captions = folder.compose_captions(tmp_path, photo, image, mask if known else None, 0)
+    assert len(captions) >= 5 and all(subject in text for text in captions)
+    if known:
+        assert all("red" in text or "background" in text for text in captions)
 
 
 def test_csv_metadata_in_a_subfolder_is_relative_to_it(root):
