@@ -40,7 +40,7 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     left.axhline(np.log(2), color=COLOURS["neutral"], lw=1, ls=":")
     left.annotate("guessing", (1, np.log(2)), (0, 2), textcoords="offset points", fontsize=8, color=COLOURS["neutral"])
     right.axhline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
-    left.set(title="loss (solid: training, dashed: validation)", xlabel="epoch", ylim=(0, None))
+    left.set(title="loss (solid: training, dashed: validation)", xlabel="epoch", ylim=(0, left.get_ylim()[1] * 1.08))
     right.set(title="AUROC on validation photographs", xlabel="epoch")
     for axis in (left, right):
         axis.xaxis.get_major_locator().set_params(integer=True)
