@@ -1,17 +1,18 @@
-"""One number that makes logits honest, and one that makes them a decision, both fitted on validation pictures.
+"""Two numbers that make logits honest, and one that makes them a decision, all fitted on validation pictures.
 
-Temperature scaling (Guo et al. 2017): a network's logits are too large or too small by a common factor; dividing by it
-leaves every ranking as it was. Both classes weigh the same here, whatever their numbers, so that a probability of one
-half means "as likely as not among equally many of both".
+A network's logits are too large or too small by a common factor (Guo et al. 2017), and after a short training they lie
+off centre too, since batch normalisation's running averages lag behind. A temperature and a shift mend both and leave
+every ranking as it was. Both classes weigh the same here, whatever their numbers, so that a probability of one half
+means "as likely as not among equally many of both".
 """
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import expit
 
 from nbsupport.errors import UserError
 
-_RANGE = (np.log(0.02), np.log(50.0))
+_FLATTEST = 0.01  # log-odds for a standard deviation of logits: what a detector without any skill comes down to
 
 
 def balanced_loss(logits: np.ndarray, labels: np.ndarray, smoothing: float = 0.0) -> float:
@@ -27,19 +28,28 @@ def balanced_loss(logits: np.ndarray, labels: np.ndarray, smoothing: float = 0.0
     return float(total / 2)
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The positive number that logits must be divided by, with the smoothing of Platt 1999.
+def fit(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Temperature and shift, so that ``sigmoid((logit - shift) / temperature)`` is a probability (Platt 1999).
 
-    Without it, a detector that makes no mistake on a small validation set would be declared certain of everything.
+    The smoothing keeps a detector that makes no mistake on a small validation set from being declared certain of
+    everything. The temperature is positive: a ranking is never turned round.
+
+    Args:
+        logits: (N,) float; labels: (N,) 0 or 1.
 
     Raises:
         UserError: a class is missing.
     """
     _check(labels)
-    found = minimize_scalar(
-        lambda log_t: balanced_loss(logits / np.exp(log_t), labels, smoothing=1.0), bounds=_RANGE, method="bounded"
-    )
-    return float(np.exp(found.x))
+    middle, spread = np.mean(logits), np.std(logits) or 1.0
+    scaled = (logits - middle) / spread
+
+    def loss(numbers: np.ndarray) -> float:
+        return balanced_loss(numbers[0] * scaled + numbers[1], labels, smoothing=1.0)
+
+    found = minimize(loss, (1.0, 0.0), bounds=((_FLATTEST, None), (None, None)))
+    slope, offset = found.x
+    return float(spread / slope), float(middle - offset * spread / slope)
 
 
 def fit_threshold(logits: np.ndarray, labels: np.ndarray) -> float:

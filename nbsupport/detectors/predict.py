@@ -1,6 +1,6 @@
 """Trained detectors of a run: load them, ask them.
 
-Logits are calibrated: each detector carries a temperature and a threshold that were fitted on validation photographs,
+Logits are calibrated: each detector carries a temperature, a shift and a threshold, fitted on validation photographs,
 and ``sigmoid(logit)`` is the probability that a picture was inpainted. Not here: training (``training.classifier``).
 """
 
@@ -27,7 +27,7 @@ class Trained:
 
     Attributes:
         model: in evaluation mode; gives logits that are not calibrated yet.
-        temperature: divide the model's logits by it.
+        temperature, shift: ``(logit - shift) / temperature`` of the model's logit is calibrated.
         threshold: the probability from which a picture counts as inpainted, chosen on validation.
         record: everything that was noted when it was trained (``checkpoints/detector_<name>_seed<k>.json``).
     """
@@ -36,6 +36,7 @@ class Trained:
     seed: int
     model: zoo.Detector
     temperature: float
+    shift: float
     threshold: float
     record: dict
 
@@ -81,7 +82,8 @@ def load_checkpoint(path: Path) -> Trained:
     except (SafetensorError, RuntimeError) as error:
         raise UserError(f"'{path}' is damaged or of another network ({type(error).__name__}). {again}") from error
     model = device.choose().place(model).eval()
-    return Trained(record["name"], record["seed"], model, record["temperature"], record["threshold"], record)
+    numbers = (float(record[key]) for key in ("temperature", "shift", "threshold"))
+    return Trained(record["name"], record["seed"], model, *numbers, record)
 
 
 def to_tensor(images: np.ndarray, place: torch.device | str = "cpu") -> Tensor:
@@ -109,4 +111,5 @@ def score(trained: Trained, images: np.ndarray, batch_size: int = BATCH, precisi
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
         raise UserError(f"Expected pictures of shape (N, H, W, 3) in uint8, got {images.shape} in {images.dtype}.")
-    return raw_logits(trained.model, images, device.choose(precision), batch_size) / trained.temperature
+    raw = raw_logits(trained.model, images, device.choose(precision), batch_size)
+    return (raw - trained.shift) / trained.temperature

@@ -3,7 +3,7 @@
 A detector that sees a photograph and, in the same batch, the same photograph with a hole painted in, gains nothing from
 what the photograph shows: only the paint tells the two apart. Each batch holds as many photographs as fakes, so that
 "real" and "inpainted" are equally likely beforehand. The best epoch is chosen by AUROC on validation photographs, then
-temperature and threshold are fitted there; test photographs are scored once, at the end. Each detector is finished by
+the logits are calibrated there; test photographs are scored once, at the end. Each detector is finished by
 itself: a run that was stopped, or that asks for one detector more, trains only what it lacks.
 Not here: which networks there are (``detectors.zoo``), what the scores mean (``detectors.comparison``).
 """
@@ -184,7 +184,7 @@ def train(made: Pairs, config: DetectorConfig, name: str, seed: int) -> tuple[di
             if (auroc, -loss) > best or not kept:
                 best, logits, best_epoch = (auroc, -loss), found, epoch + 1
                 kept = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
-    temperature = calibration.fit_temperature(logits, truth)
+    temperature, shift = calibration.fit(logits, truth)
     record = {
         "name": name,
         "seed": seed,
@@ -197,7 +197,8 @@ def train(made: Pairs, config: DetectorConfig, name: str, seed: int) -> tuple[di
         "best_epoch": best_epoch,
         "validation_auroc": best[0],
         "temperature": temperature,
-        "threshold": calibration.fit_threshold(logits / temperature, truth),
+        "shift": shift,
+        "threshold": calibration.fit_threshold((logits - shift) / temperature, truth),
         "seconds": round(seconds, 2),
         "images_per_second": round(seen / seconds, 1),
         "precision": str(place.dtype).removeprefix("torch."),

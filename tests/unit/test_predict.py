@@ -40,7 +40,9 @@ def test_scores_are_calibrated_and_do_not_depend_on_batches(run):
     assert logits.shape == (7,) and logits.dtype == np.float64 and logits.std() > 0
     assert np.allclose(predict.score(trained, images, batch_size=2), logits, atol=1e-4)
     raw = predict.raw_logits(trained.model, images, device.choose("float32"))
-    assert np.allclose(raw / trained.temperature, predict.score(trained, images, precision="float32"), atol=1e-5)
+    assert np.allclose(
+        (raw - trained.shift) / trained.temperature, predict.score(trained, images, precision="float32"), atol=1e-5
+    )
     assert trained.temperature == trained.record["temperature"] != 1
     assert predict.score(trained, images[:0]).shape == (0,)
 
@@ -103,22 +105,34 @@ def draw(generator, count, factor=1.0, shift=2.0):
 
 
 @settings(max_examples=15, deadline=None)
-@given(factor=st.floats(0.1, 20), seed=st.integers(0, 1000))
-def test_the_temperature_takes_the_factor_out(factor, seed):
+@given(factor=st.floats(0.1, 20), shift=st.floats(-30, 30), seed=st.integers(0, 1000))
+def test_factor_and_shift_are_taken_out(factor, shift, seed):
     logits, labels = draw(np.random.default_rng(seed), 4000, factor)
-    assert calibration.fit_temperature(logits, labels) == pytest.approx(factor, rel=0.15)
+    temperature, found = calibration.fit(logits + shift, labels)
+    assert temperature == pytest.approx(factor, rel=0.15)
+    assert found == pytest.approx(shift, abs=0.25 * factor)
 
 
 def test_the_temperature_stays_finite_without_mistakes():
     logits, labels = np.array([-5.0, -4, 4, 5] * 10), np.array([0, 0, 1, 1] * 10)
-    temperature = calibration.fit_temperature(logits, labels)
+    temperature, shift = calibration.fit(logits, labels)
+    assert shift == pytest.approx(0, abs=0.01)
     assert 0.9 < expit(4 / temperature) < 0.99, "twenty pictures of each class cannot prove near certainty"
 
 
 def test_classes_weigh_the_same_whatever_their_numbers():
     logits, labels = draw(np.random.default_rng(3), 6000, 3.0)
     keep = (labels == 1) | (np.arange(6000) % 10 == 0)
-    assert calibration.fit_temperature(logits[keep], labels[keep]) == pytest.approx(3, rel=0.15)
+    temperature, shift = calibration.fit(logits[keep], labels[keep])
+    assert temperature == pytest.approx(3, rel=0.15) and abs(shift) < 0.75
+
+
+def test_without_skill_every_probability_is_one_half_and_no_ranking_is_turned_round():
+    generator = np.random.default_rng(0)
+    logits, labels = generator.normal(5, 3, 2000), np.arange(2000) % 2
+    for noisy in (logits, logits - 1.0 * labels):  # no skill, and worse than none
+        temperature, shift = calibration.fit(noisy, labels)
+        assert temperature > 0 and np.abs(expit((noisy - shift) / temperature) - 0.5).max() < 0.1
 
 
 def test_the_threshold_is_the_best_of_all():
@@ -134,6 +148,6 @@ def test_the_threshold_is_the_best_of_all():
 
 
 def test_one_class_cannot_be_calibrated():
-    for fit in (calibration.fit_temperature, calibration.fit_threshold):
+    for fit in (calibration.fit, calibration.fit_threshold):
         with pytest.raises(UserError, match="only one of the two classes"):
             fit(np.zeros(4), np.ones(4, int))
