@@ -91,8 +91,9 @@ def _extract_tar(archive: Path, target: Path, max_bytes: int) -> None:
             except tarfile.FilterError as error:
                 raise UserError(f"'{archive}' was refused: {error}") from error
             bar.update()
-        while tar.fileobj.read(1 << 20):  # the checksum of the whole stands behind the last entry
-            pass
+        for _ in range(max_bytes >> 20):  # the checksum of the whole stands behind the last entry
+            if not tar.fileobj.read(1 << 20):
+                break
 
 
 def _check_link(archive: Path, name: str, path: PurePosixPath, link: str) -> None:

@@ -200,12 +200,12 @@ def _of_the_object(
 
 
 def _of_the_picture(measured: Measured, subject: str, pick: Callable[..., str]) -> list[str]:
-    """Where the object is not known, nothing is said about it but its name."""
-    thing, colours = _article(subject), coat(measured)
+    """Where the object is not known, colours are said of the picture and nothing of the object but its name."""
+    thing, most, colours = _article(subject), measured.colours[0][0], coat(measured).removeprefix("mixed ")
     return [
-        f"{pick('a photograph', 'a picture')} of {thing} in {colours}.",
-        f"{thing} in a picture with much {measured.colours[0][0]}.",
-        f"{thing} seen in {pick('tones', 'shades')} of {colours}.",
+        f"a picture in {pick('tones', 'shades')} of {colours} {pick('that shows', 'with')} {thing}.",
+        f"{thing} in a picture with much {most}.",
+        f"the {pick('main', 'most frequent')} colour of this picture of {thing} is {most}.",
+        f"a scene in {colours}, with {thing} in it.",
         f"{colours} {pick('all around', 'in many places')}: a view of {thing}.",
-        f"a view of {thing}, {pick('the colours', 'the tones')} {pick('being', 'of it')} {colours}.",
     ]

@@ -88,7 +88,7 @@ def compose_captions(
     subject = re.sub(r"[\W_]+", " ", photo.label).strip().lower()
     measured = compose.measure(image, object_mask)
     if photo.label == NO_LABEL or re.search(r"\d", subject) or not subject:  # a number says nothing about what is seen
-        subject = "scene" if measured.size is None else "thing"
+        subject = "various things" if measured.size is None else "thing"
     return compose.sentences(measured, subject, subject, None, seed, photo.image_id)
 
 

@@ -66,7 +66,12 @@ def test_odd_but_valid_metadata(root):
 
 @pytest.mark.parametrize(
     ("label", "known", "subject"),
-    [("old_gate", True, "old gate"), ("n0123", False, "scene"), ("photograph", False, "scene"), ("07", True, "thing")],
+    [
+        ("old_gate", True, "old gate"),
+        ("n0123", False, "various things"),
+        ("photograph", False, "various things"),
+        ("07", True, "thing"),
+    ],
 )
 def test_measured_captions_speak_of_the_label_if_it_says_something(tmp_path, label, known, subject):
     image = np.full((40, 40, 3), (190, 40, 40), np.uint8)
