@@ -88,6 +88,13 @@ def plain(made: pairs.Pairs, name: str, size: int) -> Callable[[], int]:
     return step
 
 
+def scoring(made: pairs.Pairs, name: str) -> Callable[[], int]:
+    """Scoring of a hundred pictures."""
+    place = device.choose()
+    model = place.place(zoo.create(name, "none", made.cache.shape[1])[0]).eval()
+    return lambda: len(predict.raw_logits(model, made.cache[:100], place))
+
+
 def sampler_of(made: pairs.Pairs) -> classifier.PairSampler:
     """Batches of the training split."""
     training = made.manifest[made.manifest["split"] == "train"]
@@ -104,14 +111,12 @@ def measure(names: list[str], size: int, steps: int) -> dict[str, object]:
         for path, picture in zip(made.manifest["path"], made.cache, strict=True):
             files.write(run / path, picture)
         for name in names:
-            place = device.choose()
-            model = place.place(zoo.create(name, "none", size)[0]).eval()
-            pictures = made.cache[:256]
-            rates = {
-                "train": median_rate(ours(made, name, size), steps),
-                "train_plain": median_rate(plain(made, name, size), steps),
-                "score": median_rate(lambda m=model: len(predict.raw_logits(m, pictures, place)), max(2, steps // 3)),
+            steps_of = {
+                "train": ours(made, name, size),
+                "train_plain": plain(made, name, size),
+                "score": scoring(made, name),
             }
+            rates = {key: median_rate(step, steps) for key, step in steps_of.items()}
             results[name] = {key: round(rate, 1) for key, rate in rates.items()}
             results[name]["times_faster"] = round(rates["train"] / rates["train_plain"], 2)
     chosen = device.choose()
