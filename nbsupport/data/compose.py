@@ -137,12 +137,13 @@ def coat(measured: Measured) -> str:
     first = measured.colours[0][0]
     white, light, grey = (shares.get(name, 0.0) for name in ("white", "light grey", "grey"))
     if white >= 0.2 and light >= 0.7 * min(white, grey) and white + light + grey + shares.get("cream", 0.0) >= 0.55:
-        first, share = "white", total["white"] + total.get("grey", 0.0)  # without a gap: white in the shade
-        total.pop("grey", None)
+        first, share = "white", white + light + grey  # without a gap: white in the shade
+        dark = shares.get("dark grey", 0.0)
+        families["grey"], total["grey"] = ["dark grey"], dark if dark >= 0.22 else 0.0
     else:
         share = total[_family(first)]
     others = sorted((family for family in total if family != _family(first)), key=total.__getitem__, reverse=True)
-    seconds = [families[family][0] for family in others if (first, families[family][0]) not in _SHADING]
+    seconds = [families[name][0] for name in others if total[name] > 0 and (first, families[name][0]) not in _SHADING]
     second = seconds[0] if seconds else None
     if share >= 0.4 and (second is None or total[_family(second)] < 0.17):
         second = None

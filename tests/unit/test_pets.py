@@ -196,6 +196,7 @@ def test_measuring_without_a_known_object_claims_nothing_about_one():
         ({"white": 0.5, "black": 0.4, "grey": 0.1}, "white and black"),
         ({"grey": 0.4, "light grey": 0.3, "white": 0.3}, "white"),
         ({"grey": 0.6, "white": 0.4}, "grey and white"),
+        ({"white": 0.3, "dark grey": 0.3, "grey": 0.2, "light grey": 0.2}, "white and dark grey"),
         ({"brown": 0.3, "dark brown": 0.3, "grey": 0.1, "black": 0.1, "pink": 0.1, "tan": 0.1}, "brown"),
         ({"white": 0.3, "brown": 0.28, "black": 0.22, "grey": 0.2}, "mixed white and brown"),
     ],
