@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 something failed; 2 something was asked for that does not 
 """
 
 import functools
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -44,7 +45,9 @@ app = typer.Typer(
       python -m nbsupport run --dataset cub --data data
     """,
 )
-out = Console(highlight=False, soft_wrap=True)
+# Where there is no terminal, tables take the width they need for a log.
+_WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
+out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 RunOption = Annotated[
@@ -209,7 +212,7 @@ def status(
     opened = statuses.open_existing(_run_name(name, dataset, profile))
     chapters = Table("Chapter", "Title", "State", "Seconds", "Profile", "Begun", title=f"Run {opened.name}")
     for number, title, record, state in statuses.chapter_lines(opened):
-        told = (f"{record['seconds']:.1f}", record["profile"], record["started"]) if record else ("", "", "")
+        told = (f"{record['seconds']:.1f}", record["profile"], record["started"][:16]) if record else ("", "", "")
         chapters.add_row(f"{number:02d}", title, state, *told)
     stages = Table("Stage", "Chapter", "Seconds", "Peak MB", "Written MB", "Notes", title="Stages")
     for line in statuses.stage_lines(opened):
