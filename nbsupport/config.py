@@ -159,7 +159,7 @@ class TDANetConfig(Config):
 class TrainingConfig(Config):
     """Chapter 4, second half: TDANet's training."""
 
-    steps: int = between(1200, 1, 100_000_000)
+    steps: int = between(900, 1, 100_000_000)
     batch_size: int = between(8, 1, 4096)
     learning_rate: float = between(2e-3, 1e-8, 1.0)
     discriminator_learning_rate: float = between(2e-4, 1e-8, 1.0)
