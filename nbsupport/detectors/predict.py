@@ -76,14 +76,13 @@ def load_checkpoint(path: Path) -> Trained:
     if not path.exists() or not path.with_suffix(".json").exists():
         raise MissingStage(f"'{path}' or the .json beside it is missing. Run chapter 6 again to restore it.")
     record = read_json(path.with_suffix(".json"))
-    model, _ = zoo.create(record["name"], "none", record["image_size"], record["dense_stem"])
     try:
+        model, _ = zoo.create(record["name"], "none", record["image_size"], record["dense_stem"])
         model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+        numbers = [float(record[key]) for key in ("temperature", "shift", "threshold")]
+    except (SafetensorError, RuntimeError, KeyError) as error:
         raise UserError(f"'{path}' is damaged or of another network ({type(error).__name__}). {again}") from error
-    model = device.choose().place(model).eval()
-    numbers = (float(record[key]) for key in ("temperature", "shift", "threshold"))
-    return Trained(record["name"], record["seed"], model, *numbers, record)
+    return Trained(record["name"], record["seed"], device.choose().place(model).eval(), *numbers, record)
 
 
 def to_tensor(images: np.ndarray, place: torch.device | str = "cpu") -> Tensor:

@@ -29,6 +29,7 @@ from nbsupport.tdanet.layers import seeded
 from nbsupport.training import checkpoints, device
 
 HELD_OUT = ("validation", "test")
+_FORMAT = 2  # of records and weights: a detector kept by an older version is trained again
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def fit_one(run: Run, made: Pairs, config: DetectorConfig, name: str, seed: int,
     """Train one detector, or load its record when it was trained before with these parameters on these pairs."""
     path = predict.checkpoint(run, name, seed)
     common = {key: value for key, value in config.to_mapping().items() if key not in ("names", "seeds")}
-    mark = fingerprint([name, seed, common, stage.inputs])
+    mark = fingerprint([_FORMAT, name, seed, common, stage.inputs])
     files = [path.with_suffix(suffix) for suffix in (".safetensors", ".csv", ".json")]
     stage.outputs(*files)
     if all(file.exists() for file in files) and read_json(files[-1]).get("fingerprint") == mark:
