@@ -7,6 +7,8 @@ EXTRAS ?= test,demo,offline-weights
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN := $(BIN)/python -m nbsupport
+# Waiting threads sleep instead of spinning: several times faster as soon as anything else runs on the machine.
+export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help install book smoke test lint format demo picture clean
