@@ -212,7 +212,7 @@ def _kernel_environment(run: Run) -> Iterator[None]:
         "PYTHONPATH": os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")])),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # ipykernel's debugger warns about frozen modules otherwise
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        # Threads that wait for each other spin by default, which makes training many times slower beside other programs.
+        # Waiting threads spin by default, which makes training many times slower beside other programs.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
     }
     if data := os.environ.get("NBSUPPORT_DATA"):
