@@ -127,7 +127,9 @@ class MatchingConfig(Config):
     learning_rate: float = between(3e-3, 1e-7, 1.0)
     text_channels: int = between(256, 16, 2048)  # word and sentence features; half in each direction of the GRU
     word_channels: int = between(128, 8, 2048)  # word embedding
-    image_channels: int = between(16, 4, 512)  # width of the matching image encoder
+    recurrent: Literal["gru", "lstm"] = "gru"
+    image_trunk: Literal["small", "efficientnet_lite0"] = "small"  # trained from scratch, or frozen ImageNet features
+    image_channels: int = between(16, 4, 512)  # width of the small image trunk
     caption_length: int = between(18, 4, 128)  # tokens; longer captions are cut
     gamma_words: float = 4.0  # gamma 1 of AttnGAN: sharpness of the attention over regions
     gamma_sentence: float = 5.0  # gamma 2: how much the best-found words dominate a caption's score
@@ -150,9 +152,12 @@ class TDANetConfig(Config):
     latent_channels: int = between(64, 4, 1024)  # "z" of the paper
     text_channels: int = between(256, 16, 2048)  # word features; half in each direction of the GRU
     word_channels: int = between(128, 8, 2048)  # word embedding
+    recurrent: Literal["gru", "lstm"] = "gru"
     caption_length: int = between(18, 4, 128)  # tokens; longer captions are cut
     vocabulary_size: int = between(5000, 2, 10_000_000)
     output_scales: int = between(4, 1, 6)
+    negate: bool = True  # False (an ablation): the inpainting path keeps the words that the visible part *does* explain
+    max_pool: bool = True  # False (an ablation): words are averaged over the positions
 
 
 @dataclass(frozen=True)
@@ -171,13 +176,23 @@ class TrainingConfig(Config):
     preset: Literal["repaired", "faithful"] = "repaired"
     base_channels: int = between(16, 4, 256)
     latent_channels: int = between(32, 4, 1024)
+    auxiliary_share: float = between(0.5, 0.0, 1.0)  # of each batch, this share takes the auxiliary path; 0: none
+    matching_every: int = between(1, 1, 1000)  # the matching loss in every n-th step, with n times its weight
+    negate: bool = True  # see TDANetConfig
+    max_pool: bool = True
     train_text: bool = False  # let the inpainting losses change the pre-trained text encoder
+    start_from: str | None = None  # weights of an earlier training of the same architecture
+    ema_decay: float = between(0.999, 0.0, 0.99999)  # of the moving average of the weights, which is what is kept
+    clip_gradient: float = between(5.0, 1e-3, 1e6)  # largest norm of a gradient
+    warmup_steps: int = between(100, 1, 1_000_000)  # at most a tenth of the steps
+    patience: int = between(0, 0, 10_000)  # validations without improvement before stopping; 0: run to the end
     mask_kinds: tuple[MaskKind, ...] = MASK_KINDS
     coverage_low: float = between(0.04, 0.001, 0.9)
     coverage_high: float = between(0.35, 0.001, 0.9)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_every: int = between(300, 1, 10_000_000)
     validate_every: int = between(150, 1, 10_000_000)
+    sample_every: int = between(300, 0, 10_000_000)  # grids of samples; 0: none
     seed: int = between(0, 0, 2**31 - 1)
 
 

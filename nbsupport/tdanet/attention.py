@@ -18,8 +18,9 @@ class DualAttention(nn.Module):
     The division by sqrt(K) (Vaswani et al. 2017) is ours; without it the softmax saturates from the start.
     """
 
-    def __init__(self, image_channels: int, text_channels: int) -> None:
+    def __init__(self, image_channels: int, text_channels: int, max_pool: bool = True) -> None:
         super().__init__()
+        self.max_pool = max_pool  # False (an ablation): the mean over the positions
         self.query = nn.Conv2d(image_channels, text_channels, 1, bias=False)
         self.key = nn.Conv1d(text_channels, text_channels, 1, bias=False)
 
@@ -44,8 +45,9 @@ class DualAttention(nn.Module):
         kept = torch.einsum("bnl,bdl->bnd", weights, text.words.float())
         used = where.flatten(1)
         used = used | ~used.any(dim=1, keepdim=True)
-        pooled = kept.masked_fill(~used[:, :, None], float("-inf")).amax(dim=1)
-        return pooled, weights
+        if self.max_pool:
+            return kept.masked_fill(~used[:, :, None], float("-inf")).amax(dim=1), weights
+        return (kept * used[:, :, None]).sum(dim=1) / used.sum(dim=1, keepdim=True), weights
 
 
 class WordReader(nn.Module):

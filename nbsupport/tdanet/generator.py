@@ -1,8 +1,9 @@
 """The generator: five residual layers from r to a picture, with short+long-term attention and outputs at several sizes.
 
 Source: TDANet, section 3.4. Departures in the ``repaired`` preset: enlarging by nearest neighbours and convolution, the
-caption steers the normalisation of each layer, and each position reads the words once more at the lowest resolution.
-In both presets each scale adds to the enlarged smaller one what it knows better (as in a Laplacian pyramid), where the
+caption steers the normalisation of the coarse layers (what it says concerns regions, not pixels), each position reads
+the words once more at the lowest resolution, and each finer resolution is given the encoder's features of it (skip
+connections), the finest one the known pixels themselves. In both presets each scale adds to the enlarged smaller one what it knows better (as in a Laplacian pyramid), where the
 released code feeds the smaller picture into the next layer.
 """
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nbsupport.tdanet.attention import ShortLongAttention, WordReader
+from nbsupport.tdanet.encoder import Encoded
 from nbsupport.tdanet.layers import ResidualLayer, norm, pool_mask, widths
 from nbsupport.tdanet.text import Text
 
@@ -38,38 +40,47 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         width = widths(base_channels, max_channels, downs)
-        steer = 2 * text_channels if repaired else 0
-        options = {"condition_channels": steer, "transposed": not repaired}
         self.enter = nn.Conv2d(latent_channels, width[-1], 1)
         levels = [downs, downs - 1] + [max(0, downs - 2 - i + (LAYERS - 1 - downs)) for i in range(LAYERS - 2)]
         self.levels = levels  # log2 of the stride after each layer
         layers, before = [], downs
         for level in levels:
-            resize = "up" if level < before else "keep"
-            layers.append(ResidualLayer(width[before], width[level], resize, **options))
+            layers.append(
+                ResidualLayer(
+                    width[before],
+                    width[level],
+                    "up" if level < before else "keep",
+                    condition_channels=2 * text_channels if repaired and level >= downs - 1 else 0,
+                    transposed=not repaired,
+                    lean=repaired,
+                )
+            )
             before = level
         self.layers = nn.ModuleList(layers)
         self.reader = WordReader(width[-1], text_channels) if repaired else None
         self.attention = ShortLongAttention(width[-2], width[-2])
+        finer = range(1, downs - 1) if repaired else ()  # the resolutions between the picture's and v_l's
+        self.skips = nn.ModuleDict({str(level): nn.Conv2d(width[level], width[level], 1) for level in finer})
         # The last layer of each resolution puts out a picture; the coarsest are dropped when fewer scales are wanted.
         last = [number for number, level in enumerate(levels) if level not in levels[number + 1 :]]
         self.heads = nn.ModuleDict(
             {
                 str(number): nn.Sequential(
-                    norm(width[levels[number]]),
+                    nn.Identity() if repaired and levels[number] == 0 else norm(width[levels[number]]),
                     nn.LeakyReLU(0.1),
                     nn.Conv2d(width[levels[number]], 3, 3, padding=1),
                 )
                 for number in last[-output_scales:]
             }
         )
+        self.known = nn.Conv2d(4, width[0], 3, padding=1) if repaired else None
 
-    def forward(self, joined: Tensor, latent: Tensor, low: Tensor, holes: Tensor, text: Text, kept: Tensor):
+    def forward(self, joined: Tensor, latent: Tensor, seen: Encoded, holes: Tensor, text: Text, kept: Tensor):
         """Paint the whole picture.
 
         Args:
             joined: (B, C, h, w) float, h of the inpainting path (in both paths). latent: (B, Z, h, w) float, the
-                sample of N(mu, sigma). low: (B, C_l, 2h, 2w) float, v_l of the visible part.
+                sample of N(mu, sigma). seen: the visible part, of which v_l and the finer features are read.
             holes: (B, 1, H, W) bool, True = hole. text: the caption. kept: (B, D) float, pooled words.
 
         Returns:
@@ -85,7 +96,12 @@ class Generator(nn.Module):
             if number == 0 and self.reader is not None:
                 features = self.reader(features, text)
             if number == 1:
-                features = self.attention(features, low, pool_mask(holes, features.shape[-2:]))
+                features = self.attention(features, seen.low, pool_mask(holes, features.shape[-2:]))
+            level = self.levels[number]
+            if level != self.levels[number - 1] and str(level) in self.skips:
+                features = features + self.skips[str(level)](seen.fine[level])
+            if level == 0 and self.known is not None and number + 1 == LAYERS:
+                features = features + self.known(seen.fine[0])
             if str(number) in self.heads:
                 detail = self.heads[str(number)](features).float()
                 if colours is not None:

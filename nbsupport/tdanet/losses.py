@@ -23,7 +23,8 @@ def multi_scale_l1(outputs: Sequence[Tensor], images: Tensor, holes: Tensor, hol
         outputs: pictures (B, 3, h_k, w_k) float in [-1, 1], small to large. images: (B, 3, H, W) float in [-1, 1].
         holes: (B, 1, H, W) bool, True = hole.
         hole_weight: share of the loss that the hole gets, in [0, 1]: hole_weight x (mean error inside) +
-            (1 - hole_weight) x (mean error outside). 0 means plain L1 over the picture (preset ``faithful``).
+            (1 - hole_weight) x (mean error outside), of each picture. 0 means plain L1 over the picture (preset
+            ``faithful``).
 
     Returns:
         a scalar float >= 0.
@@ -37,9 +38,10 @@ def multi_scale_l1(outputs: Sequence[Tensor], images: Tensor, holes: Tensor, hol
             total = total + error.mean()
             continue
         hole = pool_mask(holes, size)
-        inside = (error * hole).sum() / hole.sum().clamp(min=1)
-        outside = (error * ~hole).sum() / (~hole).sum().clamp(min=1)
-        total = total + hole_weight * inside + (1 - hole_weight) * outside
+        inside, outside = (
+            (error * part).sum((1, 2, 3)) / part.sum((1, 2, 3)).clamp(min=1) for part in (hole, ~hole)
+        )
+        total = total + (hole_weight * inside + (1 - hole_weight) * outside).mean()
     return total / len(outputs)
 
 
@@ -68,9 +70,14 @@ def kl_losses(inpainting: Gaussian, auxiliary: Gaussian, holes: Tensor) -> tuple
     Returns:
         (KL(auxiliary || N(0, s²)), KL(auxiliary || inpainting)), scalars >= 0.
     """
-    prior = Gaussian(torch.zeros_like(auxiliary.mean), prior_deviation(holes).expand_as(auxiliary.deviation))
     still = Gaussian(auxiliary.mean.detach(), auxiliary.deviation.detach())
-    return kl_divergence(auxiliary, prior), kl_divergence(still, inpainting)
+    return kl_to_prior(auxiliary, holes), kl_divergence(still, inpainting)
+
+
+def kl_to_prior(latent: Gaussian, holes: Tensor) -> Tensor:
+    """KL(latent || N(0, s²)) with s by the hole's size (`prior_deviation`); a scalar >= 0."""
+    prior = Gaussian(torch.zeros_like(latent.mean), prior_deviation(holes).expand_as(latent.deviation))
+    return kl_divergence(latent, prior)
 
 
 def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:

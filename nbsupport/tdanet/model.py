@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nbsupport.config import TDANetConfig
 from nbsupport.errors import UserError
 from nbsupport.tdanet.attention import DualAttention
-from nbsupport.tdanet.encoder import ImageEncoder, halvings
+from nbsupport.tdanet.encoder import Encoded, ImageEncoder, halvings
 from nbsupport.tdanet.fusion import Fusion, Gaussian, Join
 from nbsupport.tdanet.generator import Generator
 from nbsupport.tdanet.layers import pool_mask, seeded
@@ -41,10 +41,12 @@ class TDANet(nn.Module):
         self.downs = halvings(config.image_size)
         repaired = config.preset == "repaired"
         sizes = (config.base_channels, config.max_channels, self.downs)
-        self.text = TextEncoder(config.vocabulary_size, config.word_channels, config.text_channels)
-        self.encoder = ImageEncoder(*sizes, mask_channel=repaired)
+        self.text = TextEncoder(
+            config.vocabulary_size, config.word_channels, config.text_channels, config.recurrent
+        )
+        self.encoder = ImageEncoder(*sizes, repaired)
         high = self.encoder.high_channels
-        self.attention = DualAttention(high, config.text_channels)
+        self.attention = DualAttention(high, config.text_channels, config.max_pool)
         self.join = Join(high, config.text_channels)
         self.fusion = Fusion(high, config.latent_channels)
         self.fusion_auxiliary = Fusion(high, config.latent_channels)
@@ -65,7 +67,7 @@ class TDANet(nn.Module):
     def _distribution(
         self, high: Tensor, text: Text, where: Tensor, auxiliary: bool
     ) -> tuple[Tensor, Tensor, Tensor, Gaussian]:
-        kept, weights = self.attention(high, text, where, negate=not auxiliary)
+        kept, weights = self.attention(high, text, where, negate=self.config.negate and not auxiliary)
         joined = self.join(high, kept, text.sentence)
         return joined, kept, weights, (self.fusion_auxiliary if auxiliary else self.fusion)(joined)
 
@@ -85,37 +87,41 @@ class TDANet(nn.Module):
             holes: (B, 1, H, W) bool, True = hole. A hole may be empty, or everything.
             tokens: (B, L) int64, padded with 0. lengths: (B,) int64 in [1, L].
             noise: (B, *latent_shape(H, W)) float, standard normal; zeros give the distribution's mean.
-            noise_auxiliary: the same for the auxiliary path, or None to leave that path out.
+            noise_auxiliary: the same for the auxiliary path, which is run on as many pictures from the start of the
+                batch as there is noise for; or None to leave that path out.
 
         Returns:
             Painted: floats; pictures in [-1, 1], painted everywhere.
         """
         both = noise_auxiliary is not None
         text = self.text(tokens, lengths)
+        count = len(images)
+        some = slice(len(noise_auxiliary) if both else 0)  # the pictures that take the auxiliary path too
         if both:  # one pass of the shared encoder over I_m and I_c
-            low, high = self.encoder(torch.cat([images, images]), torch.cat([holes, ~holes]))
-            low, (high, high_removed) = low[: len(images)], high.chunk(2)
+            encoded = self.encoder(torch.cat([images, images[some]]), torch.cat([holes, ~holes[some]]))
+            seen = Encoded(encoded.low[:count], encoded.high[:count], {k: v[:count] for k, v in encoded.fine.items()})
         else:
-            low, high = self.encoder(images, holes)
-        size = high.shape[-2:]
-        joined, kept, weights, latent = self._distribution(high, text, pool_mask(~holes, size), auxiliary=False)
+            seen = self.encoder(images, holes)
+        size = seen.high.shape[-2:]
+        joined, kept, weights, latent = self._distribution(seen.high, text, pool_mask(~holes, size), auxiliary=False)
         sample = latent.sample(noise)
         if not both:
-            return Painted(self.generator(joined, sample, low, holes, text, kept), latent, weights)
+            return Painted(self.generator(joined, sample, seen, holes, text, kept), latent, weights)
         _, _, weights_removed, latent_removed = self._distribution(
-            high_removed, text, pool_mask(holes, size), auxiliary=True
+            encoded.high[count:], Text(*(part[some] for part in text)), pool_mask(holes[some], size), auxiliary=True
         )
-        sample = torch.cat([sample, latent_removed.sample(noise_auxiliary)])
-        twice = Text(*(torch.cat([part, part]) for part in text))
+
+        def twice(part: Tensor) -> Tensor:
+            return torch.cat([part, part[some]])
+
         outputs = self.generator(
-            torch.cat([joined, joined]),
-            sample,
-            torch.cat([low, low]),
-            torch.cat([holes, holes]),
-            twice,
-            torch.cat([kept, kept]),
+            twice(joined),
+            torch.cat([sample, latent_removed.sample(noise_auxiliary)]),
+            Encoded(twice(seen.low), twice(seen.high), {k: twice(v) for k, v in seen.fine.items()}),
+            twice(holes),
+            Text(*map(twice, text)),
+            twice(kept),
         )
-        count = len(images)
         return Painted(
             [output[:count] for output in outputs],
             latent,

@@ -26,16 +26,20 @@ class TextEncoder(nn.Module):
         vocabulary_size: V; token 0 is padding.
         word_channels: width of the embedding.
         channels: D, width of word and sentence features; even.
+        recurrent: ``gru`` (the paper) or ``lstm`` (AttnGAN and the released code).
     """
 
-    def __init__(self, vocabulary_size: int, word_channels: int = 128, channels: int = 256) -> None:
+    def __init__(
+        self, vocabulary_size: int, word_channels: int = 128, channels: int = 256, recurrent: str = "gru"
+    ) -> None:
         super().__init__()
         self.channels = channels
         self.embedding = nn.Embedding(vocabulary_size, word_channels, padding_idx=0)
         nn.init.normal_(self.embedding.weight, std=0.5)
         with torch.no_grad():
             self.embedding.weight[0] = 0
-        self.gru = nn.GRU(word_channels, channels // 2, batch_first=True, bidirectional=True)
+        kind = {"gru": nn.GRU, "lstm": nn.LSTM}[recurrent]
+        self.recurrent = kind(word_channels, channels // 2, batch_first=True, bidirectional=True)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Text:
         """Encode captions.
@@ -50,7 +54,8 @@ class TextEncoder(nn.Module):
         """
         with torch.autocast(tokens.device.type, enabled=False):  # small and recurrent: half precision gains nothing
             packed = pack_padded_sequence(self.embedding(tokens), lengths.cpu(), batch_first=True, enforce_sorted=False)
-            states, last = self.gru(packed)
+            states, last = self.recurrent(packed)
+            last = last[0] if isinstance(last, tuple) else last  # an LSTM's last state comes with its memory cells
             words, _ = pad_packed_sequence(states, batch_first=True, total_length=tokens.shape[1])
         present = torch.arange(tokens.shape[1], device=tokens.device) < lengths.to(tokens.device)[:, None]
         return Text(words.transpose(1, 2), torch.cat([last[0], last[1]], dim=1), present)

@@ -27,6 +27,11 @@ class Batch:
     tokens: Tensor  # (B, L) int64
     lengths: Tensor  # (B,) int64
 
+    def share(self, rank: int, processes: int) -> "Batch":
+        """Every `processes`-th picture from `rank` on: one process's part of the batch."""
+        mine = slice(rank, None, processes)
+        return Batch(self.rows[mine], self.images[mine], self.holes[mine], self.tokens[mine], self.lengths[mine])
+
 
 def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float in [-1, 1], channels_last (the bytes already lie so)."""

@@ -1,8 +1,10 @@
-"""Which device to train on and in which precision: asked of the hardware, never assumed."""
+"""Which device to train on, in which precision and in how many processes: asked of the machine, never assumed."""
 
+import os
 from dataclasses import dataclass
 
 import torch
+from lightning.fabric import Fabric
 from torch import nn
 
 from nbsupport.errors import ConfigError
@@ -48,3 +50,21 @@ def choose(precision: str = "auto") -> Device:
     if cpu_has_bfloat16():
         return Device(device, torch.bfloat16, "this CPU has bfloat16 instructions")
     return Device(device, torch.float32, "this CPU has no bfloat16 instructions")
+
+
+def fabric(precision: str = "auto") -> Fabric:
+    """Lightning Fabric for :func:`choose`'s device and precision, in the processes that torchrun started (else one).
+
+    Several processes average their gradients by NCCL on GPUs and by gloo on CPUs.
+    """
+    place, here = choose(precision), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    everywhere = int(os.environ.get("WORLD_SIZE", 1))
+    made = Fabric(
+        accelerator=place.device.type,
+        devices=here,
+        num_nodes=max(1, everywhere // here),
+        strategy="ddp" if everywhere > 1 else "auto",
+        precision="bf16-mixed" if place.dtype == torch.bfloat16 else "32-true",
+    )
+    made.launch()
+    return made

@@ -7,6 +7,7 @@ Inception-v3 at 299. Not here: TDANet's own training.
 
 import itertools
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,8 @@ class MatchingWeights(Config):
 
     text_channels: int = between(256, 16, 2048)
     word_channels: int = between(128, 8, 2048)
+    recurrent: Literal["gru", "lstm"] = "gru"
+    image_trunk: Literal["small", "efficientnet_lite0"] = "small"
     image_channels: int = between(32, 4, 512)
     caption_length: int = between(18, 4, 128)
     vocabulary_size: int = between(2, 2, 10_000_000)
@@ -80,7 +83,9 @@ class Matcher(nn.Module):
     def __init__(self, config: MatchingWeights) -> None:
         super().__init__()
         self.config = config
-        self.text = TextEncoder(config.vocabulary_size, config.word_channels, config.text_channels)
+        self.text = TextEncoder(
+            config.vocabulary_size, config.word_channels, config.text_channels, config.recurrent
+        )
         self.image = MatchingImageEncoder(config.image_channels, config.text_channels)
 
     def loss(self, images: Tensor, text: Text, photographs: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,218 @@
+"""One step of TDANet's training: the networks, their optimisers, the moving average, and how a batch changes them.
+
+A step is a pure function of the weights and of ``(seed, step)``. Under several processes (torchrun) each takes its
+share of the same batch and the gradients are averaged, so that the number of processes changes the speed, not the
+curve; the matching loss alone compares within a process's share. A loss or gradient that is not finite stops the
+training before it reaches the weights. Not here: the loop, logs and files (``training.tdanet``).
+"""
+
+import math
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from nbsupport import rng
+from nbsupport.config import TrainingConfig
+from nbsupport.errors import UserError
+from nbsupport.tdanet import losses
+from nbsupport.tdanet.discriminator import Discriminator
+from nbsupport.tdanet.layers import seeded
+from nbsupport.tdanet.model import Painted, TDANet
+from nbsupport.training import matching
+from nbsupport.training.batches import Batch
+
+PATHS = ("inpainting", "auxiliary")
+
+
+class TrainingDiverged(UserError):
+    """A loss or a gradient is no longer a finite number."""
+
+
+def learning_rate_factor(step: int, steps: int, warmup: int) -> float:
+    """Warm-up over the first steps, then half a cosine down to 2 %: the factor of the learning rate in (0, 1]."""
+    warm = max(1, min(warmup, steps // 10))
+    if step <= warm:
+        return step / warm
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of the weights; its first updates weigh more, so that it forgets the start.
+
+    The decay after n updates is the smaller of `decay` and (1 + n) / (10 + n).
+    """
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        number = int(count)
+        weight = 1 - min(decay, (1 + number) / (10 + number))
+        torch._foreach_lerp_(averaged, current, weight)
+
+    return AveragedModel(model, multi_avg_fn=update)
+
+
+class Trainer:
+    """The networks, their optimisers, and one training step.
+
+    Args:
+        model: the network; `matcher`: the pre-trained encoders of the matching loss, which stay as they are.
+        fabric: device, precision and processes (``device.fabric``).
+    """
+
+    def __init__(self, model: TDANet, matcher: matching.Matcher, config: TrainingConfig, fabric: Fabric) -> None:
+        self.config, self.fabric, self.step = config, fabric, 0
+        self.model = self._place(model).train()
+        self.matcher = self._place(matcher).eval().requires_grad_(False)
+        model.text.requires_grad_(config.train_text)
+        with seeded(config.seed, "discriminators"):
+            self.judges = self._place(
+                nn.ModuleDict({path: Discriminator(config.base_channels, model.downs) for path in self.paths})
+            ).train()
+        self.average = moving_average(model, config.ema_decay)
+        painted = [p for p in model.parameters() if p.requires_grad]
+        self.optimisers = {
+            "model": torch.optim.Adam(painted, config.learning_rate, betas=(0.9, 0.99), fused=True),
+            "judges": torch.optim.Adam(
+                self.judges.parameters(), config.discriminator_learning_rate, betas=(0.0, 0.99), fused=True
+            ),
+        }
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Which paths are trained: without a share for the auxiliary path, the inpainting path alone."""
+        return PATHS if self.config.auxiliary_share else PATHS[:1]
+
+    def _place(self, module: nn.Module) -> nn.Module:
+        return self.fabric.to_device(module).to(memory_format=torch.channels_last)
+
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """One step of the discriminators, then one of the network. Returns every loss as a number, unweighted.
+
+        `batch` is the whole one; of several processes each takes every world-size-th picture.
+        Raises TrainingDiverged before any weight is changed by a loss or gradient that is not finite.
+        """
+        self.step += 1
+        config, fabric = self.config, self.fabric
+        noise, noise_auxiliary = self._noise(batch)
+        if fabric.world_size > 1:
+            batch = batch.share(fabric.global_rank, fabric.world_size)
+        with fabric.autocast():
+            painted = self.model(batch.images, batch.holes, batch.tokens, batch.lengths, noise, noise_auxiliary)
+        pictures = {"inpainting": painted.outputs[-1], "auxiliary": None}
+        if noise_auxiliary is not None:
+            pictures["auxiliary"] = painted.auxiliary_outputs[-1]
+        values: dict[str, Tensor] = {}
+        if config.weight_adversarial:
+            values["discriminators"] = self._train_judges(batch.images, pictures)
+        total = self._reconstruction(values, painted, batch)
+        if config.weight_adversarial:
+            values["adversarial"] = self._fooled(pictures)
+            total = total + config.weight_adversarial * values["adversarial"]
+        if config.weight_matching and self.step % config.matching_every == 0:
+            values["matching"] = self._matching(pictures["inpainting"], batch)
+            total = total + config.matching_every * config.weight_matching * values["matching"]
+        values["total"] = total
+        values["gradient"] = self._descend("model", total, self.model)
+        self.average.update_parameters(self.model)
+        with torch.no_grad():
+            error = (painted.outputs[-1] - batch.images).abs().mean(dim=1, keepdim=True)
+            values["hole_l1"] = ((error * batch.holes).sum((1, 2, 3)) / batch.holes.sum((1, 2, 3)).clamp(min=1)).mean()
+            numbers = torch.stack([value.detach().float() for value in values.values()])
+        if fabric.world_size > 1:
+            numbers = fabric.all_reduce(numbers, reduce_op="mean")
+        return dict(zip(values, numbers.tolist(), strict=True))
+
+    def _noise(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """The noise of both paths: drawn for the whole batch, so that it does not depend on the processes."""
+        shape = (len(batch.images), *self.model.latent_shape(*batch.images.shape[-2:]))
+        draw = torch.Generator().manual_seed(rng.torch_seed(self.config.seed, "noise", self.step))
+        some = math.ceil(self.config.auxiliary_share * len(batch.images))
+        mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
+        both = torch.randn(shape, generator=draw)[mine], torch.randn(shape, generator=draw)[:some][mine]
+        noise, noise_auxiliary = (part.to(self.fabric.device) for part in both)
+        return noise, noise_auxiliary if len(noise_auxiliary) else None
+
+    def _reconstruction(self, values: dict[str, Tensor], painted: Painted, batch: Batch) -> Tensor:
+        """Multi-scale L1 and KL of both paths, noted in `values`; their weighted sum."""
+        config = self.config
+        hole_weight = 0.0 if config.preset == "faithful" else config.hole_weight
+        values["l1"] = losses.multi_scale_l1(painted.outputs, batch.images, batch.holes, hole_weight)
+        if painted.auxiliary_outputs is None:  # no posterior to follow: the prior by the hole's size takes its place
+            values["kl"] = losses.kl_to_prior(painted.latent, batch.holes)
+            return config.weight_l1 * values["l1"] + config.weight_kl * values["kl"]
+        some = len(painted.auxiliary_outputs[-1])
+        images, holes = batch.images[:some], batch.holes[:some]
+        values["l1_auxiliary"] = losses.multi_scale_l1(painted.auxiliary_outputs, images, holes, hole_weight)
+        latent = painted.latent._replace(mean=painted.latent.mean[:some], deviation=painted.latent.deviation[:some])
+        values["kl_auxiliary"], values["kl"] = losses.kl_losses(latent, painted.auxiliary_latent, holes)
+        l1 = values["l1"] + config.auxiliary_share * values["l1_auxiliary"]
+        return config.weight_l1 * l1 + config.weight_kl * (values["kl"] + values["kl_auxiliary"])
+
+    def _train_judges(self, images: Tensor, pictures: dict[str, Tensor | None]) -> Tensor:
+        self.judges.requires_grad_(True)
+        loss = images.new_zeros(())
+        with self.fabric.autocast():
+            for path, judge in self.judges.items():
+                fake = pictures[path].detach()
+                real, fake = judge(torch.cat([images[: len(fake)], fake])).chunk(2)
+                loss = loss + losses.lsgan_discriminator(real, fake)
+        self._descend("judges", loss, self.judges)
+        self.judges.requires_grad_(False)  # the network's step needs their gradient, but does not change them
+        return loss
+
+    def _fooled(self, pictures: dict[str, Tensor | None]) -> Tensor:
+        with self.fabric.autocast():
+            return sum(losses.lsgan_generator(judge(pictures[path])) for path, judge in self.judges.items())
+
+    def _matching(self, pictures: Tensor, batch: Batch) -> Tensor:
+        photographs = torch.from_numpy(batch.rows).to(self.fabric.device)
+        with self.fabric.autocast():
+            return sum(self.matcher.loss(pictures, self.matcher.text(batch.tokens, batch.lengths), photographs))
+
+    def _descend(self, which: str, loss: Tensor, module: nn.Module) -> Tensor:
+        """Backward, average over processes, clip, check, step; returns the gradient's norm before clipping."""
+        optimiser = self.optimisers[which]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.fabric.world_size > 1:
+            self._average_gradients(module)
+        size = nn.utils.clip_grad_norm_(module.parameters(), self.config.clip_gradient)
+        if not (torch.isfinite(size) and torch.isfinite(loss)):
+            raise TrainingDiverged(
+                f"TDANet's training diverged at step {self.step}: the loss of the {which} is {loss.item():.3g}, its "
+                f"gradient {size.item():.3g}. The last checkpoint is untouched. Lower learning_rate or "
+                "weight_adversarial in chapter 4, then run it."
+            )
+        base = self.config.learning_rate if which == "model" else self.config.discriminator_learning_rate
+        for group in optimiser.param_groups:
+            group["lr"] = base * learning_rate_factor(self.step, self.config.steps, self.config.warmup_steps)
+        optimiser.step()
+        return size
+
+    def _average_gradients(self, module: nn.Module) -> None:
+        """One message for all gradients of a module; the same parameters have gradients in every process."""
+        owners = [p for p in module.parameters() if p.grad is not None]
+        flat = self.fabric.all_reduce(torch.cat([p.grad.flatten() for p in owners]), reduce_op="mean")
+        for parameter, part in zip(owners, flat.split([p.numel() for p in owners]), strict=True):
+            parameter.grad = part.view_as(parameter).to(parameter.dtype)
+
+    def state(self, fingerprint: str) -> dict:
+        """Everything that the next step depends on."""
+        return {
+            "fingerprint": fingerprint,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "judges": self.judges.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from a state of :meth:`state`."""
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.judges.load_state_dict(state["judges"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
