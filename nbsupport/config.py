@@ -130,6 +130,10 @@ class MatchingConfig(Config):
     recurrent: Literal["gru", "lstm"] = "gru"
     image_trunk: Literal["small", "efficientnet_lite0"] = "small"  # trained from scratch, or frozen ImageNet features
     image_channels: int = between(16, 4, 512)  # width of the small image trunk
+    dropout: float = between(0.0, 0.0, 0.9)  # of the trunk's features
+    word_dropout: float = between(0.0, 0.0, 0.9)  # share of the words that training replaces by the unknown word
+    word_pairs: int = between(0, 0, 4096)  # pairs of the batch that the word loss compares, 0: all
+    weight_decay: float = between(0.01, 0.0, 1.0)
     caption_length: int = between(18, 4, 128)  # tokens; longer captions are cut
     gamma_words: float = 4.0  # gamma 1 of AttnGAN: sharpness of the attention over regions
     gamma_sentence: float = 5.0  # gamma 2: how much the best-found words dominate a caption's score

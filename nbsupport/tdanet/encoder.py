@@ -52,7 +52,9 @@ class ImageEncoder(nn.Module):
         levels += [downs - 1] * (LAYERS - 1 - len(levels))
         layers, before = [], 1 if repaired else 0
         for level in levels:
-            layers.append(ResidualLayer(width[before], width[level], "down" if level > before else "keep", lean=repaired))
+            layers.append(
+                ResidualLayer(width[before], width[level], "down" if level > before else "keep", lean=repaired)
+            )
             before = level
         self.levels = levels  # log2 of the stride after each layer
         self.low = nn.ModuleList(layers)

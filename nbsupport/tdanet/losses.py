@@ -38,9 +38,7 @@ def multi_scale_l1(outputs: Sequence[Tensor], images: Tensor, holes: Tensor, hol
             total = total + error.mean()
             continue
         hole = pool_mask(holes, size)
-        inside, outside = (
-            (error * part).sum((1, 2, 3)) / part.sum((1, 2, 3)).clamp(min=1) for part in (hole, ~hole)
-        )
+        inside, outside = ((error * part).sum((1, 2, 3)) / part.sum((1, 2, 3)).clamp(min=1) for part in (hole, ~hole))
         total = total + (hole_weight * inside + (1 - hole_weight) * outside).mean()
     return total / len(outputs)
 

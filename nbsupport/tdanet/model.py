@@ -41,9 +41,7 @@ class TDANet(nn.Module):
         self.downs = halvings(config.image_size)
         repaired = config.preset == "repaired"
         sizes = (config.base_channels, config.max_channels, self.downs)
-        self.text = TextEncoder(
-            config.vocabulary_size, config.word_channels, config.text_channels, config.recurrent
-        )
+        self.text = TextEncoder(config.vocabulary_size, config.word_channels, config.text_channels, config.recurrent)
         self.encoder = ImageEncoder(*sizes, repaired)
         high = self.encoder.high_channels
         self.attention = DualAttention(high, config.text_channels, config.max_pool)

@@ -26,11 +26,12 @@ class Batch:
     holes: Tensor  # (B, 1, H, W) bool, True = hole
     tokens: Tensor  # (B, L) int64
     lengths: Tensor  # (B,) int64
+    flipped: np.ndarray  # (B,) bool, True = left and right are exchanged
 
     def share(self, rank: int, processes: int) -> "Batch":
         """Every `processes`-th picture from `rank` on: one process's part of the batch."""
         mine = slice(rank, None, processes)
-        return Batch(self.rows[mine], self.images[mine], self.holes[mine], self.tokens[mine], self.lengths[mine])
+        return Batch(*(part[mine] for part in vars(self).values()))
 
 
 def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
@@ -84,10 +85,11 @@ class Sampler:
         """The batch of one step without holes (they are all False), for the matching of whole photographs."""
         generator = rng.generator(self.seed, "batch", step)
         rows = self.choose(generator)
-        images = self._flip(self.dataset.cache.batch(rows), generator.random(len(rows)) < 0.5)
+        flipped = generator.random(len(rows)) < 0.5
+        images = self._flip(self.dataset.cache.batch(rows), flipped)
         tokens, lengths = self.encode(generator, rows)
         holes = torch.zeros((len(rows), 1, *images.shape[1:3]), dtype=torch.bool, device=device)
-        return Batch(rows, to_tensor(images, device), holes, tokens.to(device), lengths.to(device))
+        return Batch(rows, to_tensor(images, device), holes, tokens.to(device), lengths.to(device), flipped)
 
     @staticmethod
     def _flip(pictures: np.ndarray, flipped: np.ndarray) -> np.ndarray:
@@ -102,7 +104,7 @@ class Sampler:
         images = self._flip(self.dataset.cache.batch(rows), flipped)
         tokens, lengths = self.encode(generator, rows)
         holes = torch.from_numpy(self._holes(generator, rows, flipped, images.shape[1:3]))[:, None]
-        return Batch(rows, to_tensor(images, device), holes.to(device), tokens.to(device), lengths.to(device))
+        return Batch(rows, to_tensor(images, device), holes.to(device), tokens.to(device), lengths.to(device), flipped)
 
     def _holes(self, generator, rows, flipped, size) -> np.ndarray:
         objects = points = None

@@ -21,7 +21,7 @@ from nbsupport.config import TDANetConfig, TrainingConfig
 from nbsupport.data import index
 from nbsupport.data.captions import Vocabulary
 from nbsupport.data.index import Dataset
-from nbsupport.runs import Run, Stage
+from nbsupport.runs import Run
 from nbsupport.tdanet.layers import seeded
 from nbsupport.tdanet.model import TDANet, create
 from nbsupport.training import checkpoints, device, matching, records
@@ -171,9 +171,7 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
                     watch(log.table())
                 if trainer.step % config.checkpoint_every == 0:
                     log.write()
-                    checkpoints.save_state(
-                        run / STATE, trainer.state(fingerprint) | {"best": best, "waited": waited}
-                    )
+                    checkpoints.save_state(run / STATE, trainer.state(fingerprint) | {"best": best, "waited": waited})
                 progress.update()
                 if trainer.step % 20 == 0:
                     progress.set_postfix({name: f"{values[name]:.3f}" for name in SHOWN if name in values})

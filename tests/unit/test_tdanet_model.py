@@ -132,7 +132,7 @@ def test_masks_at_feature_resolution_are_bool_and_keep_every_hole():
 
 def test_the_encoder_tells_a_grey_region_from_a_hole():
     with seeded(0):
-        encoder, blind = ImageEncoder(8, 64, 3), ImageEncoder(8, 64, 3, mask_channel=False)
+        encoder, blind = ImageEncoder(8, 64, 3), ImageEncoder(8, 64, 3, repaired=False)
     grey, hole = torch.zeros(1, 3, 32, 32), torch.zeros(1, 1, 32, 32, dtype=torch.bool)
     hole[..., 8:24, 8:24] = True
     assert not torch.allclose(encoder(grey, hole)[1], encoder(grey, ~hole | hole & False)[1])

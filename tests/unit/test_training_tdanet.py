@@ -8,14 +8,14 @@ import torch
 from nbsupport import inpainters, quality
 from nbsupport.config import MatchingConfig, TrainingConfig
 from nbsupport.errors import MissingStage, UserError
-from nbsupport.training import checkpoints, device, matching, tdanet
+from nbsupport.training import checkpoints, device, matching, step, tdanet
 from nbsupport.training.batches import Sampler
 
 MATCHING = MatchingConfig(
     steps=4, batch_size=6, text_channels=32, word_channels=16, image_channels=8, caption_length=12
 )
 TRAINING = TrainingConfig(
-    steps=6, batch_size=4, base_channels=8, latent_channels=8, checkpoint_every=2, validate_every=3
+    steps=6, batch_size=4, base_channels=8, latent_channels=8, checkpoint_every=2, validate_every=3, sample_every=3
 )
 
 
@@ -44,19 +44,19 @@ def test_a_killed_training_resumes_to_the_very_same_weights(run, monkeypatch):
     assert not (run / tdanet.STATE).exists()
     expected = weights(straight)
     (run / "stages" / "tdanet.json").unlink()
-    original = tdanet.Trainer.train_step
+    original = step.Trainer.train_step
 
     def killed(self, batch):
         if self.step == 5:
             raise KeyboardInterrupt
         return original(self, batch)
 
-    monkeypatch.setattr(tdanet.Trainer, "train_step", killed)
+    monkeypatch.setattr(step.Trainer, "train_step", killed)
     with pytest.raises(KeyboardInterrupt):
         tdanet.fit(run, TRAINING)
     assert (run / tdanet.STATE).exists()
     steps = []
-    monkeypatch.setattr(tdanet.Trainer, "train_step", lambda self, b: steps.append(self.step + 1) or original(self, b))
+    monkeypatch.setattr(step.Trainer, "train_step", lambda self, b: steps.append(self.step + 1) or original(self, b))
     resumed = tdanet.fit(run, TRAINING)
     assert steps == [5, 6]
     assert resumed.log["step"].tolist() == [1, 2, 3, 4, 5, 6]
@@ -87,15 +87,15 @@ def test_a_finished_training_is_loaded_and_its_weights_come_back(run, capsys):
 
 def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(run, monkeypatch):
     matching.fit(run, MATCHING)
-    original = tdanet.losses.kl_losses
+    original = step.losses.kl_losses
     calls = []
 
     def broken(*arguments):
         calls.append(1)
         return [term * (float("nan") if len(calls) == 4 else 1) for term in original(*arguments)]
 
-    monkeypatch.setattr(tdanet.losses, "kl_losses", broken)
-    with pytest.raises(tdanet.TrainingDiverged, match="step 4.*learning_rate"):
+    monkeypatch.setattr(step.losses, "kl_losses", broken)
+    with pytest.raises(step.TrainingDiverged, match="step 4.*learning_rate"):
         tdanet.fit(run, TRAINING)
     state = torch.load(run / tdanet.STATE, weights_only=True)
     assert state["step"] == 2
@@ -109,7 +109,7 @@ def trainer_for(data, **changes):
         matcher = matching.Matcher(matching.MatchingWeights(caption_length=12, **sizes))
     values = {"steps": 60, "batch_size": 6, "base_channels": 16, "latent_channels": 8, "learning_rate": 3e-3} | changes
     config = TrainingConfig(mask_kinds=("centre",), coverage_low=0.25, coverage_high=0.25, train_text=True, **values)
-    return tdanet.Trainer(tdanet.build(data, matcher, config), matcher, config, device.choose("float32"))
+    return step.Trainer(tdanet.build(data, matcher, config), matcher, config, device.fabric("float32"))
 
 
 def test_it_learns_one_batch_far_beyond_what_an_untrained_network_or_the_mean_colour_reach():
@@ -139,7 +139,7 @@ def test_presets_and_ablations_train(changes):
 def test_each_discriminator_judges_its_own_path():
     data = tdanet_data.dataset(12)
     trainer = trainer_for(data)
-    seen = {path: [] for path in tdanet.PATHS}
+    seen = {path: [] for path in step.PATHS}
     for path, judge in trainer.judges.items():
         judge.register_forward_pre_hook(lambda _, inputs, path=path: seen[path].append(inputs[0].detach()))
     trainer.train_step(Sampler(data, 12, 6, 0).batch(1))
