@@ -156,6 +156,54 @@ def run(
         out.print(f"Build the book:  python -m nbsupport book --run {_plain(opened.name)}")
 
 
+@app.command()
+@_readable_errors
+def train(
+    profile: ProfileOption = "quick",
+    dataset: DatasetOption = "synthetic",
+    data: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="The data set's folder or its parent; default: NBSUPPORT_DATA.")
+    ] = None,
+    name: RunOption = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="CHAPTER.PARAMETER=VALUE", help="Overrule one parameter; may be repeated."),
+    ] = None,
+    ablations: Annotated[
+        list[str] | None,
+        typer.Option("--ablation", metavar="NAME", help="Compare with a part taken away; may be repeated, or 'all'."),
+    ] = None,
+) -> None:
+    """Train the text encoder and TDANet without notebooks (chapters 1 and 4), e.g. on a machine without Jupyter.
+
+    A training that was stopped goes on where it was. With torchrun, the processes share each batch.
+
+    [bold]Examples[/bold]
+
+      python -m nbsupport train --profile cub64 --dataset cub --data data
+
+      torchrun --nproc-per-node 2 -m nbsupport train --profile quick
+
+      python -m nbsupport train --ablation "no negation" --ablation repaired
+    """
+    from nbsupport.training import recipe
+
+    chapters = book_chapters.all_chapters()
+    name = _run_name(name, dataset, profile)
+    overruled = book_chapters.parse_settings(settings or [])
+    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=_existing(data), settings=overruled)
+    opened = Run(name)
+    if ablations:
+        chosen = () if "all" in ablations else ablations
+        out.print(recipe.ablate(opened, parameters, chosen).round(4).to_string(index=False))
+        return
+    result = recipe.train(opened, parameters).result
+    out.print(
+        f"{result['images']:,} pictures in {result['seconds']:.0f} s ({result['images_per_second']:.1f}/s); in-hole L1 "
+        f"on validation photographs {result['validation_hole_l1']:.4f}. Results: {_plain(opened.path / 'results')}"
+    )
+
+
 def _existing(data: Path | None) -> str | None:
     """An absolute path, since the chapters run in another folder."""
     if data is None:

@@ -3,8 +3,8 @@
 Source: TDANet, section 3.4. Departures in the ``repaired`` preset: enlarging by nearest neighbours and convolution, the
 caption steers the normalisation of the coarse layers (what it says concerns regions, not pixels), each position reads
 the words once more at the lowest resolution, and each finer resolution is given the encoder's features of it (skip
-connections), the finest one the known pixels themselves. In both presets each scale adds to the enlarged smaller one what it knows better (as in a Laplacian pyramid), where the
-released code feeds the smaller picture into the next layer.
+connections), the finest one the known pixels themselves. In both presets each scale adds to the enlarged smaller one
+what it knows better (as in a Laplacian pyramid), where the released code feeds the smaller picture into the next layer.
 """
 
 import torch

@@ -215,5 +215,5 @@ def test_creation_is_a_function_of_the_seed_and_leaves_global_randomness_alone()
 
 
 def test_widths_double_up_to_the_largest():
-    assert widths(32, 256, 4) == [8, 32, 64, 128, 256] and widths(32, 64, 4) == [8, 32, 64, 64, 64]
+    assert widths(32, 256, 4) == [16, 32, 64, 128, 256] and widths(32, 64, 4) == [16, 32, 64, 64, 64]
     assert rng.torch_seed(0, "a") != rng.torch_seed(0, "b") and np.isfinite(widths(4, 8, 3)).all()

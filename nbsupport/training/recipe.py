@@ -1,0 +1,88 @@
+"""The whole training, from photographs to a network that paints, without notebooks: for a GPU machine without Jupyter.
+
+It makes the stages of chapters 1, 2 and 4 from those chapters' parameters, so that a run begun here goes on in the
+notebooks and the other way round. Also: the ablations, each a training in a run folder of its own beside the first.
+Not here: which parameters there are (the chapters, and ``nbsupport.config``).
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from nbsupport.config import DataConfig, MatchingConfig, TrainingConfig
+from nbsupport.data import index
+from nbsupport.errors import ConfigError, unknown
+from nbsupport.runs import Run
+from nbsupport.training import device, matching, tdanet
+
+#: What can be taken away from the repaired network, one at a time, and the parameters that do it.
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "repaired": {},
+    "no auxiliary path": {"auxiliary_share": 0.0},
+    "no negation": {"negate": False},
+    "no max-pooling": {"max_pool": False},
+    "no matching loss": {"weight_matching": 0.0},
+    "no adversarial loss": {"weight_adversarial": 0.0},
+    "plain L1": {"hole_weight": 0.0},
+    "faithful": {"preset": "faithful"},
+}
+
+
+def matching_config(parameters: Mapping[str, Any]) -> MatchingConfig:
+    """From chapter 4's parameters: those that begin with ``matching_`` and name a field, and the seed."""
+    names = {field.name for field in dataclasses.fields(MatchingConfig)}
+    named = {key.removeprefix("matching_"): value for key, value in parameters.items() if key.startswith("matching_")}
+    return MatchingConfig(**{k: v for k, v in named.items() if k in names}, seed=parameters["seed"])
+
+
+def training_config(parameters: Mapping[str, Any]) -> TrainingConfig:
+    """From chapter 4's parameters: those that name a field."""
+    names = {field.name for field in dataclasses.fields(TrainingConfig)}
+    return TrainingConfig(**{key: value for key, value in parameters.items() if key in names})
+
+
+def train(run: Run, parameters: Mapping[int, Mapping[str, Any]]) -> tdanet.TrainedTDANet:
+    """Index the photographs, train the matching and TDANet; what is finished and matches is loaded.
+
+    Under torchrun the first process does all of it but TDANet's steps, which the processes share.
+
+    Args: parameters: of chapters 1 and 4, by number.
+    """
+    config = training_config(parameters[4])
+    fabric = device.fabric(config.precision)
+    if fabric.is_global_zero:
+        index.prepare(run, DataConfig.from_mapping(parameters[1]))
+        matching.fit(run, matching_config(parameters[4]))
+    if fabric.world_size > 1:
+        fabric.barrier()
+    return tdanet.fit(run, config)
+
+
+def ablate(run: Run, parameters: Mapping[int, Mapping[str, Any]], names: Sequence[str] = ()) -> pd.DataFrame:
+    """Train the network once for each ablation, with everything else equal, and compare on held-out photographs.
+
+    Each is a run of its own, ``<run>/ablations/<name>``, so that a stopped comparison goes on where it was.
+
+    Returns:
+        one row for each: ``variant, hole_l1`` (value, low, high), ``caption_effect`` (value, low, high), ``seconds``,
+        ``images``; also ``results/ablations.json``.
+
+    Raises:
+        ConfigError: no such ablation.
+    """
+    chosen = list(names) or list(ABLATIONS)
+    for name in chosen:
+        if name not in ABLATIONS:
+            raise ConfigError(unknown("ablation", name, ABLATIONS))
+    rows = []
+    for name in chosen:
+        own = Run(run.path / "ablations" / name.replace(" ", "_"))
+        result = train(own, {1: parameters[1], 4: {**parameters[4], **ABLATIONS[name]}}).result
+        row = {"variant": name, "images": result["images"], "seconds": result["seconds"]}
+        for key, numbers in (("hole_l1", result["hole_l1"]["tdanet"]), ("caption_effect", result["caption_effect"])):
+            row |= {key: numbers["value"], f"{key}_low": numbers["low"], f"{key}_high": numbers["high"]}
+        rows.append(row)
+        run.write_result("ablations", {"rows": rows})
+    return pd.DataFrame(rows)
