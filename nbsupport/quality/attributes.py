@@ -27,9 +27,8 @@ from nbsupport.data.index import Dataset
 from nbsupport.data.synthetic import COLOURED_PARTS, BirdParameters, part_colours
 from nbsupport.data.synthetic.parameters import contrasting
 from nbsupport.errors import ConfigError, UserError, unknown
-from nbsupport.evaluation.statistics import share
+from nbsupport.evaluation.statistics import bootstrap_groups, share
 from nbsupport.inpainters import Inpainter, checked
-from nbsupport.quality.comparison import mean_interval
 from nbsupport.runs import Run
 
 #: What the caption says of the hidden part: its colour, another colour, or nothing.
@@ -349,5 +348,11 @@ def _caption_effect(by_kind: Mapping[str, pd.DataFrame], seed: int) -> dict:
         own = by_kind[kind]
         anyway = without.loc[list(zip(own["row"], own["part"], strict=True))].to_numpy() == own["named"].to_numpy()
         difference = own["correct"].to_numpy().astype(float) - anyway
-        effect[kind] = mean_interval(difference, own["group"].to_numpy(), seed)
+        effect[kind] = bootstrap_groups(own["group"], functools.partial(_weighted_mean, difference), seed=seed)
     return effect
+
+
+def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """values (N,), weights (B, N): (B,), NaN where nothing weighs."""
+    with np.errstate(invalid="ignore"):
+        return weights @ values / weights.sum(axis=1)
