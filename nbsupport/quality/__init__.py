@@ -1,27 +1,63 @@
 """How good a filled hole is: against the photograph, against baselines, and with the right or a wrong caption.
 
-``comparison`` fills the same holes by several methods and gives means with intervals. Not here: filling
-(``nbsupport.inpainters``), and whether a detector can tell (``nbsupport.evaluation``).
+``pixels`` measures single pictures, ``perceptual`` through a network; ``distributions`` measures sets (FID, KID) and
+``diversity`` what the noise alone changes. ``comparison`` fills the same holes by several methods, ``intervals`` turns
+its tables into numbers for ``results/*.json``. Not here: filling (``nbsupport.inpainters``), and whether a detector can
+tell (``nbsupport.evaluation``).
 """
 
 from nbsupport.quality.comparison import (
+    ALL_BASELINES,
     BASELINES,
     CENTRE_COVERAGE,
+    KINDS,
     centre_holes,
     compare,
-    hole_l1,
-    mean_interval,
+    evaluate,
+    fills,
     pick_captions,
-    summary,
+)
+from nbsupport.quality.distributions import Extractor, distance, distances, fid, kid
+from nbsupport.quality.diversity import sample_diversity
+from nbsupport.quality.intervals import mean_interval, report, summary
+from nbsupport.quality.perceptual import Perceptual
+from nbsupport.quality.pixels import (
+    MEASURES,
+    hole_l1,
+    measures,
+    paper_protocol,
+    psnr,
+    ssim,
+    total_variation,
+    whole_l1,
 )
 
 __all__ = [
+    "ALL_BASELINES",
     "BASELINES",
     "CENTRE_COVERAGE",
+    "KINDS",
+    "MEASURES",
+    "Extractor",
+    "Perceptual",
     "centre_holes",
     "compare",
+    "distance",
+    "distances",
+    "evaluate",
+    "fid",
+    "fills",
     "hole_l1",
+    "kid",
     "mean_interval",
+    "measures",
+    "paper_protocol",
     "pick_captions",
+    "psnr",
+    "report",
+    "sample_diversity",
+    "ssim",
     "summary",
+    "total_variation",
+    "whole_l1",
 ]

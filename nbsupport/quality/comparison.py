@@ -1,11 +1,14 @@
-"""How good a filled hole is: error inside the hole, against baselines, and with the right or a wrong caption.
+"""The same holes filled by several methods, and by one method with the right caption, a wrong one and none.
 
-Errors are mean absolute differences on the scale from -1 to 1 (0: equal, 2: black for white), over all colour channels
-of the hole. Every method gets the same photographs, the same holes and its output as bytes. Intervals come from a
-bootstrap over groups, since photographs of one group are not independent.
+Every method gets the same photographs, the same holes in their middle, and its output as bytes; a method that reads
+captions also starts from the same noise for each of them, so that the caption alone makes the difference.
+:func:`compare` measures the error in the hole and is cheap enough for the training loop, :func:`evaluate` measures
+everything. Not here: the measures (:mod:`.pixels`, :mod:`.perceptual`), and what to make of the tables
+(:mod:`.intervals`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,45 +16,26 @@ from tqdm.auto import tqdm
 
 from nbsupport import inpainters, masks, rng
 from nbsupport.data.index import Dataset
+from nbsupport.errors import ConfigError, unknown
+from nbsupport.quality.perceptual import Perceptual
+from nbsupport.quality.pixels import hole_l1, measures
 
 #: The hole that inpainting numbers are given for: a quarter of the picture, in its middle.
 CENTRE_COVERAGE = 0.25
+#: What :func:`compare` sets the network beside by default: fast ones.
 BASELINES = ("mean_colour", "telea")
-
-
-def hole_l1(originals: np.ndarray, outputs: np.ndarray, holes: np.ndarray) -> np.ndarray:
-    """Error inside the hole, of each photograph.
-
-    Args:
-        originals, outputs: (B, H, W, 3) uint8. holes: (B, H, W) bool, True = hole.
-
-    Returns:
-        (B,) float in [0, 2]; NaN where a hole is empty.
-    """
-    error = np.abs(originals.astype(np.float32) - outputs.astype(np.float32)).mean(axis=-1) / 127.5
-    size = holes.sum(axis=(1, 2))
-    return np.where(size > 0, (error * holes).sum(axis=(1, 2)) / np.maximum(size, 1), np.nan)
+#: What :func:`evaluate` sets it beside by default.
+ALL_BASELINES = inpainters.CLASSICAL
+#: Which caption a network is given: the photograph's own, another photograph's, or "".
+KINDS = ("matched", "mismatched", "empty")
+#: The caption kind of a method that reads none.
+NO_CAPTION = "none"
 
 
 def centre_holes(count: int, size: tuple[int, int]) -> np.ndarray:
     """`count` equal holes in the middle of the picture: (count, H, W) bool, True = hole, a quarter of the area."""
     hole = masks.draw("centre", size, seed=0, image_id="", coverage=(CENTRE_COVERAGE, CENTRE_COVERAGE))
     return np.repeat(hole[None], count, axis=0)
-
-
-def mean_interval(
-    values: np.ndarray, groups: Sequence, seed: int, draws: int = 2000, confidence: float = 0.95
-) -> dict[str, float]:
-    """The mean of `values` with a percentile interval from a bootstrap that draws whole groups.
-
-    Args: values (n,) float; groups: n labels, equal for what is not independent. Returns value, low, high.
-    """
-    _, number = np.unique(np.asarray(groups), return_inverse=True)
-    sums, counts = np.bincount(number, values), np.bincount(number)
-    draw = rng.generator(seed, "mean_interval")
-    weights = draw.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
-    low, high = np.quantile((weights @ sums) / (weights @ counts), [0.5 - confidence / 2, 0.5 + confidence / 2])
-    return {"value": float(np.mean(values)), "low": float(low), "high": float(high)}
 
 
 def pick_captions(dataset: Dataset, rows: np.ndarray, seed: int) -> tuple[list[str], list[str]]:
@@ -74,6 +58,75 @@ def pick_captions(dataset: Dataset, rows: np.ndarray, seed: int) -> tuple[list[s
     return matched, mismatched
 
 
+@dataclass(frozen=True)
+class Fill:
+    """A batch of photographs filled by one method.
+
+    Attributes:
+        rows: (B,) int64 of the index. method: its name. caption_kind: one of :data:`KINDS`, or ``none``.
+        originals, outputs: (B, H, W, 3) uint8; `originals` is one object for all fills of a batch.
+        holes: (B, H, W) bool, True = hole.
+    """
+
+    rows: np.ndarray
+    method: str
+    caption_kind: str
+    originals: np.ndarray
+    outputs: np.ndarray
+    holes: np.ndarray
+
+
+def fills(
+    dataset: Dataset,
+    methods: Mapping[str, inpainters.Inpainter],
+    rows: np.ndarray,
+    seed: int = 0,
+    captions: Sequence[str] = KINDS,
+    baselines: Sequence[str] = ALL_BASELINES,
+    splice: bool = True,
+    batch_size: int = 32,
+) -> Iterator[Fill]:
+    """Fill the centre of photographs by each method, batch by batch, with a progress bar.
+
+    Args:
+        dataset, rows: which photographs.
+        methods: name in the table -> inpainter. One that reads captions fills once for each kind, others once.
+        seed: of the choice of captions and of the noise.
+        captions: some of :data:`KINDS`.
+        baselines: names for :func:`nbsupport.inpainters.create`, filled beside `methods`.
+        splice: put the fill into the untouched photograph, as a user sees it; False: the network's whole output.
+        batch_size: photographs at a time.
+
+    Raises:
+        ConfigError: an unknown kind of caption.
+    """
+    for kind in captions:
+        if kind not in KINDS:
+            raise ConfigError(unknown("kind of caption", kind, KINDS))
+    rows = np.asarray(rows)
+    matched, mismatched = pick_captions(dataset, rows, seed)
+    texts = {"matched": matched, "mismatched": mismatched, "empty": [""] * len(rows), NO_CAPTION: [""] * len(rows)}
+    painters = {name: inpainters.create(name) for name in baselines} | {
+        name: inpainters.checked(painter) for name, painter in methods.items()
+    }
+    plan = [
+        (name, kind)
+        for name, painter in painters.items()
+        for kind in (captions if inpainters.reads_captions(painter) else (NO_CAPTION,))
+    ]
+    with tqdm(total=len(rows) * len(plan), desc="judging", unit="fill", leave=False) as bar:
+        for start in range(0, len(rows), batch_size):
+            part = slice(start, start + batch_size)
+            images = np.asarray(dataset.cache.batch(rows[part]))
+            holes = centre_holes(len(images), images.shape[1:3])
+            seeds = [rng.torch_seed(seed, "fill", int(row)) for row in rows[part]]  # the same noise for every caption
+            for name, kind in plan:
+                output = painters[name].fill(images, holes, texts[kind][part], seeds=seeds)
+                output = inpainters.splice(images, output, holes) if splice else output
+                yield Fill(rows[part], name, kind, images, output, holes)
+                bar.update(len(images))
+
+
 def compare(
     dataset: Dataset,
     model_inpainter: inpainters.Inpainter,
@@ -87,41 +140,48 @@ def compare(
     Returns:
         one row for each photograph: ``row, group`` and in-hole L1 by ``tdanet, tdanet_mismatched`` and each baseline.
     """
-    matched, mismatched = pick_captions(dataset, rows, seed)
-    others = {name: inpainters.create(name) for name in baselines}
+    rows = np.asarray(rows)
     table: dict[str, list] = {"row": rows, "group": dataset.index["group"].to_numpy()[rows]}
-    for start in tqdm(range(0, len(rows), batch_size), desc="judging", unit="batch", leave=False):
-        part = slice(start, start + batch_size)
-        images = dataset.cache.batch(rows[part])
-        holes = centre_holes(len(images), images.shape[1:3])
-        seeds = [rng.torch_seed(seed, "fill", int(row)) for row in rows[part]]  # the same noise for both captions
-        filled = {
-            "tdanet": model_inpainter.fill(images, holes, matched[part], seeds=seeds),
-            "tdanet_mismatched": model_inpainter.fill(images, holes, mismatched[part], seeds=seeds),
-        }
-        filled |= {name: method.fill(images, holes, matched[part], seeds=seeds) for name, method in others.items()}
-        for name, output in filled.items():
-            table.setdefault(name, []).extend(hole_l1(images, output, holes))
-    return pd.DataFrame(table)
+    errors: dict[str, list] = {"tdanet": [], "tdanet_mismatched": []} | {name: [] for name in baselines}
+    methods = {"tdanet": model_inpainter}
+    for fill in fills(dataset, methods, rows, seed, KINDS[:2], baselines, splice=False, batch_size=batch_size):
+        name = "tdanet_mismatched" if fill.caption_kind == "mismatched" else fill.method
+        errors[name].extend(hole_l1(fill.originals, fill.outputs, fill.holes))
+    if not errors["tdanet_mismatched"]:  # it reads no captions: a wrong one changes nothing
+        errors["tdanet_mismatched"] = errors["tdanet"]
+    return pd.DataFrame(table | errors)
 
 
-def summary(table: pd.DataFrame, seed: int = 0) -> dict:
-    """Means with intervals of :func:`compare`'s table, and what the right caption is worth.
+def evaluate(
+    dataset: Dataset,
+    methods: Mapping[str, inpainters.Inpainter],
+    rows: np.ndarray,
+    seed: int = 0,
+    captions: Sequence[str] = KINDS,
+    baselines: Sequence[str] = ALL_BASELINES,
+    splice: bool = True,
+    perceptual: Perceptual | None = None,
+    batch_size: int = 32,
+) -> pd.DataFrame:
+    """Fill the centre of photographs by every method and take every measure of every fill.
+
+    Args:
+        dataset, methods, rows, seed, captions, baselines, splice, batch_size: as :func:`fills`. The error and the PSNR
+            in the hole do not depend on `splice`; SSIM in the hole does, by its windows at the edge.
+        perceptual: also take this distance, of the whole (spliced) pictures.
 
     Returns:
-        ``photographs``; ``hole_l1``: method -> value, low, high; ``caption_effect``: L1 with a mismatched caption minus
-        L1 with the matched one (above 0: the caption helps); ``against``: baseline -> its L1 minus TDANet's (above 0:
-        TDANet is better).
+        a long table, one row for each photograph, method and caption kind: ``row, group, method, caption_kind``, the
+        measures of :data:`~.pixels.MEASURES`, and the perceptual distance in a column of its own name.
     """
-    methods = [name for name in table.columns if name not in ("row", "group")]
-    groups = table["group"].to_numpy()
-
-    def interval(values: pd.Series) -> dict[str, float]:
-        return mean_interval(values.to_numpy(), groups, seed)
-
-    return {
-        "photographs": len(table),
-        "hole_l1": {name: interval(table[name]) for name in methods},
-        "caption_effect": interval(table["tdanet_mismatched"] - table["tdanet"]),
-        "against": {n: interval(table[n] - table["tdanet"]) for n in methods if not n.startswith("tdanet")},
-    }
+    groups = dataset.index["group"].to_numpy()
+    parts = []
+    for fill in fills(dataset, methods, rows, seed, captions, baselines, splice, batch_size):
+        values = measures(fill.originals, fill.outputs, fill.holes)
+        if perceptual is not None:
+            values[perceptual.name] = perceptual(fill.originals, fill.outputs)
+        names = {"row": fill.rows, "group": groups[fill.rows], "method": fill.method, "caption_kind": fill.caption_kind}
+        parts.append(pd.DataFrame(names | values))
+    if not parts:
+        return pd.DataFrame(columns=["row", "group", "method", "caption_kind"])
+    return pd.concat(parts, ignore_index=True)

@@ -1,7 +1,13 @@
 """Every inpainter keeps the protocol; what breaks it is an error that says how."""
 
+import shutil
+import sys
+import time
+import warnings
+
 import numpy as np
 import pytest
+import requests
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +19,9 @@ from nbsupport.errors import MissingStage
 from nbsupport.inpainters import InpainterError
 from nbsupport.runs import Run
 from nbsupport.tdanet import model as tdanet_model
+from nbsupport.training import device  # noqa: F401 - lightning, which it needs, moves random state when imported
 
-CLASSICAL = [name for name in inpainters.NAMES if name != "tdanet"]
+CLASSICAL = inpainters.CLASSICAL
 
 
 def pictures(count=2, height=20, width=28):
@@ -56,7 +63,7 @@ def test_no_hole_leaves_the_photograph_as_it_is(name):
 
 
 def test_names_are_checked(runs_folder):
-    with pytest.raises(InpainterError, match="Did you mean 'telea'"):
+    with pytest.raises(InpainterError, match="Did you mean 'telea'.*Also: lama:<file.*diffusers:<folder"):
         inpainters.create("tela")
     with pytest.raises(InpainterError, match="read from a run folder"):
         inpainters.create("tdanet")
@@ -157,3 +164,178 @@ def test_an_untrained_tdanet_fills_by_its_seeds_alone():
     other = images.copy()
     other[masks] = 0  # what lies in the hole must not be seen
     assert np.array_equal(together, painter.fill(other, masks, captions, seeds=[3, 4, 5]))
+
+
+def test_who_reads_captions():
+    assert not any(inpainters.reads_captions(inpainters.create(name)) for name in CLASSICAL)
+    assert inpainters.reads_captions(inpainters.checked(Painter(lambda images: images)))
+
+
+# --- LaMa ----------------------------------------------------------------------------------------------------------
+
+
+class TinyLaMa(torch.nn.Module):
+    """The interface of big-lama.pt: paints red into the hole, darkens the rest a little, wants multiples of 8."""
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        assert image.shape[2] % 8 == 0 and image.shape[3] % 8 == 0
+        assert bool((image * mask == 0).all()), "what lies in the hole must not be seen"
+        assert bool(image.max() <= 1) and bool(image.min() >= 0)
+        red = torch.zeros_like(image)
+        red[:, 0] = 1.0
+        return image * (1 - mask) * 0.5 + red * mask
+
+
+class BrokenLaMa(torch.nn.Module):
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return image / 0.0 * 0.0
+
+
+def scripted(module, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.script(module).save(str(path))
+    return path
+
+
+def test_lama_is_read_from_its_file_and_padded(tmp_path):
+    painter = inpainters.create(f"lama:{scripted(TinyLaMa(), tmp_path / 'big lama.pt')}")
+    images, masks = pictures(2, 21, 27)
+    output = painter.fill(images, masks, ["", "a bird"], seeds=[0, 1])
+    assert painter.name == "lama_big_lama" and not inpainters.reads_captions(painter)
+    assert (output[masks] == (255, 0, 0)).all()
+    assert np.abs(output[~masks].astype(float) - images[~masks] / 2).max() <= 0.5
+    assert painter.fill(images[:0], masks[:0], [], seeds=[]).shape == (0, 21, 27, 3)
+
+
+def test_a_lama_that_cannot_be_used_is_a_clear_error(tmp_path):
+    with pytest.raises(InpainterError, match="no file '.*none.pt'.*big-lama.pt"):
+        inpainters.create(f"lama:{tmp_path / 'none.pt'}")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "weights.pt")
+    with pytest.raises(InpainterError, match="cannot be read as TorchScript.*not a checkpoint"):
+        inpainters.create(f"lama:{tmp_path / 'weights.pt'}")
+    images, masks = pictures()
+    broken = inpainters.create(f"lama:{scripted(BrokenLaMa(), tmp_path / 'broken.pt')}")
+    with pytest.raises(InpainterError, match="'lama_broken' returned NaN"):
+        broken.fill(images, masks, ["", ""], seeds=[0, 0])
+
+
+# --- diffusers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pipeline_folder(tmp_path_factory):
+    """A tiny Stable Diffusion inpainting pipeline of random weights, in a folder as a hub would hold it."""
+    diffusers, transformers = pytest.importorskip("diffusers"), pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("tiny-pipeline")
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = {name: number for number, name in enumerate([*letters, *(f"{a}</w>" for a in letters)])}
+    words |= {"<|startoftext|>": len(words), "<|endoftext|>": len(words) + 1}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = diffusers.UNet2DConditionModel(
+            sample_size=16, in_channels=9, out_channels=4, block_out_channels=(8, 16), layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=16, attention_head_dim=4, norm_num_groups=4,
+        )  # fmt: skip
+        vae = diffusers.AutoencoderKL(
+            block_out_channels=(8, 8), in_channels=3, out_channels=3, latent_channels=4, norm_num_groups=4,
+            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        )  # fmt: skip
+        text = transformers.CLIPTextModel(
+            transformers.CLIPTextConfig(
+                vocab_size=len(words), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+                max_position_embeddings=77, bos_token_id=len(words) - 2, eos_token_id=len(words) - 1, pad_token_id=1,
+            )
+        )  # fmt: skip
+    pipeline = diffusers.StableDiffusionInpaintPipeline(
+        vae=vae,
+        text_encoder=text,
+        tokenizer=transformers.CLIPTokenizer(vocab=words, merges=[], model_max_length=77),
+        unet=unet,
+        scheduler=diffusers.DDIMScheduler(steps_offset=1, clip_sample=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny_diffusion(pipeline_folder):
+    painter = inpainters.create(f"diffusers:{pipeline_folder}")
+    painter.inner.steps = 2
+    return painter
+
+
+def test_a_pipeline_is_loaded_from_its_folder_and_works_at_its_own_size(tiny_diffusion, pipeline_folder):
+    inner = tiny_diffusion.inner
+    assert tiny_diffusion.name == f"diffusers_{pipeline_folder.name}" and inpainters.reads_captions(tiny_diffusion)
+    assert inner.native_size == 32 and inner.working_size(64, 64) == (32, 32)
+    assert inner.working_size(20, 28) == (32, 44) and inner.working_size(500, 250) == (64, 32)
+
+
+def test_a_pipelines_fill_depends_on_its_own_seed_and_caption_alone(tiny_diffusion):
+    images, masks = pictures(3)
+    captions = ["a red bird", "a cat", ""]
+    output = tiny_diffusion.fill(images, masks, captions, seeds=[1, 2, 3])
+    assert np.array_equal(output, tiny_diffusion.fill(images, masks, captions, seeds=[1, 2, 3]))
+    for number in range(3):
+        part = slice(number, number + 1)
+        alone = tiny_diffusion.fill(images[part], masks[part], captions[part], seeds=[number + 1])
+        assert np.abs(alone[0].astype(int) - output[number]).max() <= 1  # the order of floating-point sums
+    other = tiny_diffusion.fill(images, masks, captions, seeds=[9, 2, 3])
+    assert (other[0] != output[0]).any() and np.abs(other[1:].astype(int) - output[1:]).max() <= 1
+    spoken = tiny_diffusion.fill(images, masks, ["a blue dog", "a cat", ""], seeds=[1, 2, 3])
+    assert (spoken[0] != output[0]).any() and np.abs(spoken[1:].astype(int) - output[1:]).max() <= 1
+    hidden = images.copy()
+    hidden[masks] = 255  # what lies in the hole must not be seen
+    assert np.array_equal(output, tiny_diffusion.fill(hidden, masks, captions, seeds=[1, 2, 3]))
+
+
+def test_a_withheld_picture_is_an_error_and_not_a_black_fill(tiny_diffusion, monkeypatch):
+    inner = tiny_diffusion.inner
+    call = type(inner.pipeline).__call__
+
+    def flag(self, **settings):
+        result = call(self, **settings)
+        result.nsfw_content_detected = [False, True]
+        return result
+
+    monkeypatch.setattr(type(inner.pipeline), "__call__", flag)
+    images, masks = pictures()
+    with pytest.raises(InpainterError, match="withheld picture 1"):
+        tiny_diffusion.fill(images, masks, ["a", "b"], seeds=[1, 2])
+
+
+def test_without_the_extra_diffusers_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(InpainterError, match=r"pip install 'nbsupport\[diffusion\]'"):
+        inpainters.create("diffusers:owner/model")
+
+
+def test_weights_that_cannot_be_had_are_a_clear_error_at_once(monkeypatch, tmp_path):
+    pytest.importorskip("diffusers")
+
+    def refuse(url, **settings):
+        raise requests.ConnectionError("no connection")
+
+    monkeypatch.setattr(requests, "head", refuse)
+    start = time.perf_counter()
+    with pytest.raises(InpainterError, match="'nobody/no-such-model' are not on this machine.*no connection"):
+        inpainters.create("diffusers:nobody/no-such-model")
+    assert time.perf_counter() - start < 15
+    with pytest.raises(InpainterError, match="holds no inpainting pipeline"):
+        inpainters.create(f"diffusers:{tmp_path}")
+    with pytest.raises(InpainterError, match="no folder '/no/such/folder'"):
+        inpainters.create("diffusers:/no/such/folder")
+
+
+def test_a_pipeline_whose_weights_are_pickles_is_refused(pipeline_folder, tmp_path):
+    folder = shutil.copytree(pipeline_folder, tmp_path / "pickled")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save({}, folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(InpainterError, match="weights in safetensors"):
+        inpainters.create(f"diffusers:{folder}")

@@ -126,6 +126,22 @@ def test_the_regions_of_the_parts_do_not_overlap_and_lie_on_the_bird(birds):
         synthetic.part_region(birds[0], "crow")
 
 
+def test_regions_of_all_parts_at_once_are_those_of_each(birds):
+    for marks in (False, True):
+        regions = synthetic.part_regions(birds[1], 64, marks)
+        assert tuple(regions) == synthetic.COLOURED_PARTS
+        for part, region in regions.items():
+            assert (region == synthetic.part_region(birds[1], part, 64, marks)).all()
+
+
+def test_every_part_comes_in_its_own_colours(birds):
+    drawn = [synthetic.sample_parameters(8, number) for number in range(600)]
+    for part in synthetic.COLOURED_PARTS:
+        assert {getattr(params, part) for params in drawn} == set(synthetic.part_colours(part))
+    with pytest.raises(ConfigError, match="Did you mean 'bill'"):
+        synthetic.part_colours("bil")
+
+
 def test_an_edited_caption_names_the_colour_asked_for(birds):
     assert "purple wings" in synthetic.caption_with(birds[0], "wing", "purple")
     assert birds[0].crown in synthetic.caption_with(birds[0], "crown")

@@ -10,13 +10,21 @@
 from pathlib import Path
 
 from nbsupport.data.synthetic.captions import caption_with, captions
-from nbsupport.data.synthetic.drawing import Drawing, draw_bird, part_region
-from nbsupport.data.synthetic.parameters import COLOURED_PARTS, COLOURS, TYPES, BirdParameters, sample_parameters
+from nbsupport.data.synthetic.drawing import Drawing, draw_bird, part_region, part_regions
+from nbsupport.data.synthetic.parameters import (
+    COLOURED_PARTS,
+    COLOURS,
+    TYPES,
+    BirdParameters,
+    part_colours,
+    sample_parameters,
+)
 from nbsupport.data.synthetic.writer import read_attributes, read_parameters, write
 
 __all__ = [
     "COLOURED_PARTS", "COLOURS", "TYPES", "BirdParameters", "Drawing", "caption_with", "captions", "draw_bird", "load",
-    "part_region", "read_attributes", "read_object_mask", "read_parameters", "sample_parameters", "write",
+    "part_colours", "part_region", "part_regions", "read_attributes", "read_object_mask", "read_parameters",
+    "sample_parameters", "write",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ The bird is a map of labels at three times the size (``anatomy``); colours are l
 down. The label map also says exactly where each part is to be seen. Not here: what to draw (``parameters``).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 from nbsupport.data.synthetic import shapes
 from nbsupport.data.synthetic.anatomy import Anatomy, paint
 from nbsupport.data.synthetic.background import background, cast_shadow, noise
-from nbsupport.data.synthetic.parameters import COLOURS, BirdParameters, contrasting
+from nbsupport.data.synthetic.parameters import COLOURED_PARTS, COLOURS, BirdParameters, contrasting
 from nbsupport.data.synthetic.shapes import BIRD_LABELS, LABELS, OVER, PART_LABELS
 from nbsupport.errors import ConfigError, unknown
 from nbsupport.rng import generator
@@ -121,5 +122,13 @@ def part_region(params: BirdParameters, part: str, size: int = 96, marks: bool =
     """
     if part not in PART_LABELS:
         raise ConfigError(unknown("part", part, PART_LABELS))
-    labels = PART_LABELS[part] if marks else PART_LABELS[part][:1]
-    return _coverage(paint(params, size).labels, labels, size) > 0.5
+    return part_regions(params, size, marks, (part,))[part]
+
+
+def part_regions(
+    params: BirdParameters, size: int = 96, marks: bool = False, parts: Sequence[str] = COLOURED_PARTS
+) -> dict[str, np.ndarray]:
+    """Part -> its :func:`part_region`, for several parts of one bird, which is painted once for all of them."""
+    painted = paint(params, size).labels
+    wanted = {part: PART_LABELS[part] if marks else PART_LABELS[part][:1] for part in parts}
+    return {part: _coverage(painted, labels, size) > 0.5 for part, labels in wanted.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from nbsupport.errors import ConfigError, unknown
 from nbsupport.rng import generator
 
 #: Palette name -> RGB (uint8). Far enough apart that a median colour can be named again.
@@ -125,6 +126,17 @@ class BirdParameters:
         return {part: getattr(self, part) for part in COLOURED_PARTS}
 
 
+def part_colours(part: str) -> tuple[str, ...]:
+    """The names of the colours that a part (one of COLOURED_PARTS) comes in; bills and legs come in fewer.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    if part not in COLOURED_PARTS:
+        raise ConfigError(unknown("part", part, COLOURED_PARTS))
+    return _BARE if part in ("bill", "leg") else _PLUMAGE
+
+
 def pick(rng: np.random.Generator, choices: Sequence[str]) -> str:
     """One of `choices` (twenty times as fast as ``Generator.choice``, which makes an array of them first)."""
     return choices[int(rng.integers(len(choices)))]
@@ -150,8 +162,7 @@ def sample_parameters(seed: int, number: int) -> BirdParameters:
     kind = TYPES[type_number]
     colours = {}
     for part, typical in zip(COLOURED_PARTS, kind.colours, strict=True):
-        choices = _BARE if part in ("bill", "leg") else _PLUMAGE
-        colours[part] = typical if rng.random() < _TYPICAL_SHARE else pick(rng, choices)
+        colours[part] = typical if rng.random() < _TYPICAL_SHARE else pick(rng, part_colours(part))
     scale = float(rng.uniform(0.82, 1.12))
     background = pick(rng, kind.homes if rng.random() < 0.75 else BACKGROUNDS)
     return BirdParameters(

@@ -3,6 +3,8 @@
 An inpainter takes photographs, holes (**True = hole**), captions and one seed for each photograph, and returns its
 *whole* output; :func:`splice` puts the hole of an output back into the untouched photograph. :func:`create` returns an
 inpainter whose input and output are checked, so that nothing of the wrong shape, type or value reaches a data set.
+Two names are prefixes of what others have trained (:mod:`.pretrained`): ``lama:<file>`` is a LaMa in TorchScript,
+``diffusers:<folder or model id>`` an inpainting pipeline of the library diffusers (extra ``diffusion``).
 
 Sources: Telea 2004 and Bertalmio et al. 2001 (OpenCV), Damelin & Hoang 2018 (biharmonic, scikit-image), Zhang et al.
 2020 (TDANet). Not here: training, and judging how good a fill is.
@@ -10,7 +12,7 @@ Sources: Telea 2004 and Bertalmio et al. 2001 (OpenCV), Damelin & Hoang 2018 (bi
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -22,7 +24,10 @@ from nbsupport.runs import Run
 
 
 class Inpainter(Protocol):
-    """Anything that paints holes. ``name`` goes into manifests and file names."""
+    """Anything that paints holes. ``name`` goes into manifests and file names.
+
+    One that reads no captions says so by an attribute ``reads_captions = False``; see :func:`reads_captions`.
+    """
 
     name: str
 
@@ -81,8 +86,12 @@ _CLASSICAL: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mean_colour": mean_colour,
 }
 
-#: Every name that :func:`create` knows.
-NAMES: tuple[str, ...] = ("tdanet", *_CLASSICAL)
+#: The methods that need neither training nor weights.
+CLASSICAL: tuple[str, ...] = tuple(_CLASSICAL)
+#: Every name that :func:`create` knows, beside the prefixed ones.
+NAMES: tuple[str, ...] = ("tdanet", *CLASSICAL)
+#: What stands before ":" in the name of an inpainter of :mod:`.pretrained`.
+PREFIXES: tuple[str, ...] = ("lama", "diffusers")
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,7 @@ class Classical:
 
     name: str
     method: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    reads_captions: ClassVar[bool] = False
 
     def fill(self, images, masks, captions, *, seeds) -> np.ndarray:  # noqa: D102 - see the protocol
         filled = [self.method(i, m) if m.any() else i for i, m in zip(images, masks, strict=True)]
@@ -212,20 +222,33 @@ def checked(inpainter: Inpainter) -> Inpainter:
     return inpainter if isinstance(inpainter, Checked) else Checked(inpainter)
 
 
+def reads_captions(inpainter: Inpainter) -> bool:
+    """Whether another caption can make another fill; taken for granted of an inpainter that does not say."""
+    inner = inpainter.inner if isinstance(inpainter, Checked) else inpainter
+    return getattr(inner, "reads_captions", True)
+
+
 def create(name: str, run: Run | None = None) -> Inpainter:
-    """Return the inpainter called `name` (one of ``NAMES``), checked.
+    """Return the inpainter called `name`, checked.
 
     Args:
-        name: ``tdanet`` needs `run`, the run folder that holds its trained weights; the others need nothing.
+        name: one of ``NAMES``: ``tdanet`` needs `run`, the run folder that holds its trained weights; the others need
+            nothing. Or ``lama:<path of a TorchScript file>``, or ``diffusers:<folder or model id of a hub>``.
 
     Raises:
-        InpainterError: no such inpainter, or ``tdanet`` without a run.
+        InpainterError: no such inpainter, ``tdanet`` without a run, or weights that cannot be had.
         MissingStage: the run has no trained TDANet; the message says how to train it.
     """
     if name in _CLASSICAL:
         return checked(Classical(name, _CLASSICAL[name]))
+    prefix, colon, source = name.partition(":")
+    if colon and prefix in PREFIXES:
+        from nbsupport.inpainters import pretrained
+
+        return checked(pretrained.LaMa(source) if prefix == "lama" else pretrained.Diffusers(source))
     if name != "tdanet":
-        raise InpainterError(unknown("inpainter", name, NAMES))
+        also = "Also: lama:<file of a TorchScript LaMa>, diffusers:<folder or model id>."
+        raise InpainterError(f"{unknown('inpainter', name, NAMES)} {also}")
     if run is None:
         raise InpainterError("The inpainter 'tdanet' is read from a run folder: inpainters.create('tdanet', run).")
     run.require("tdanet")

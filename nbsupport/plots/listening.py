@@ -1,0 +1,110 @@
+"""Figures on whether the network listens: one hole painted for five captions, and the colours read back by part.
+
+Not here: the fills and the numbers (``quality.listening``, ``quality.attributes``).
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from nbsupport.data import synthetic
+from nbsupport.plots.style import COLOURS, hide_region
+
+_KINDS = {  # kind -> label, colour, marker
+    "true": ("true caption", COLOURS["good"], "o"),
+    "edited": ("caption names another colour", COLOURS["fake"], "s"),
+    "empty": ("no caption", COLOURS["neutral"], "D"),
+}
+_COLUMNS = 4
+_LINE = 0.165  # inches, the height of a line of text
+
+
+def five_captions(
+    photograph: np.ndarray,
+    hole: np.ndarray,
+    pictures: np.ndarray,
+    captions: Sequence[str],
+    named: Sequence[str | None] = (),
+    read: Sequence[str] = (),
+    cell: float = 2.1,
+) -> Figure:
+    """The photograph, its hole, and what was painted into it for each caption, which stands under its picture.
+
+    Args:
+        photograph: (H, W, 3) uint8 RGB. hole: (H, W) bool, True = hole. pictures: (B, H, W, 3) uint8 RGB.
+        captions: B texts; an empty one is written out as "no caption".
+        named, read: B colours of synthetic birds, or nothing for photographs: the colour that each caption names (None
+            for the empty one), and the one that was painted. A green frame: they are the same; an orange one: not.
+        cell: width of a picture in inches.
+    """
+    shown = [photograph, hide_region(photograph, hole), *pictures]
+    texts = ["the photograph", "what the network sees", *(_caption(text) for text in captions)]
+    texts = ["\n".join(textwrap.wrap(text, int(13 * cell))) for text in texts]
+    below = _LINE * (max(text.count("\n") for text in texts) + (3 if read else 2))  # inches under a picture
+    rows, height = -(-len(shown) // _COLUMNS), cell + below
+    figure, axes = plt.subplots(rows, _COLUMNS, figsize=(cell * _COLUMNS, height * rows), squeeze=False, layout="none")
+    figure.subplots_adjust(
+        left=0.01, right=0.99, top=1 - 0.05 / (height * rows), bottom=below / (height * rows), wspace=0.06,
+        hspace=below / cell,
+    )  # fmt: skip
+    for axis in axes.flat[len(shown) :]:
+        axis.axis("off")
+    for number, (axis, picture, text) in enumerate(zip(axes.flat, shown, texts, strict=False)):
+        axis.imshow(picture)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        style = "italic" if number > 1 else "normal"
+        axis.text(0, -0.03, text, transform=axis.transAxes, va="top", fontsize=9, style=style)
+        if number > 1 and read:
+            _write_reading(axis, read[number - 2], named[number - 2], lines=text.count("\n") + 1, cell=cell)
+    plt.close(figure)  # the notebook shows the returned figure once, not twice
+    return figure
+
+
+def _caption(text: str) -> str:
+    return f"“{text}”".replace("$", r"\$") if text else "(no caption)"  # a dollar would begin a formula
+
+
+def _write_reading(axis, read: str, named: str | None, lines: int, cell: float) -> None:
+    """A square of the colour that was painted, its name under the caption, and a frame: right or wrong."""
+    y = -0.03 - _LINE * (lines + 0.6) / cell
+    tone = np.array(synthetic.COLOURS[read]) / 255
+    axis.plot(0.03, y, "s", ms=9, color=tone, mec="black", mew=0.6, transform=axis.transAxes, clip_on=False)
+    axis.text(0.08, y, f"painted: {read}", transform=axis.transAxes, va="center", fontsize=9)
+    if named is not None:
+        axis.spines[:].set(visible=True, color=COLOURS["good" if read == named else "fake"], linewidth=2.5)
+
+
+def attribute_accuracy(summary: Mapping) -> Figure:
+    """How often the named colour was painted, by part and over all, with intervals.
+
+    Args:
+        summary: of ``quality.attributes.attribute_summary``. Dotted: chance. Grey line above: how often the untouched
+            photograph's colour is read rightly, the most that can be reached.
+    """
+    rows = {"all parts": summary, **summary["parts"]}
+    figure, axis = plt.subplots(figsize=(0.82 * len(rows) + 1.4, 3.3))
+    kinds = [kind for kind in _KINDS if kind in summary["accuracy"]]
+    for place, numbers in enumerate(rows.values()):
+        ends = (place - 0.4, place + 0.4)
+        first = {} if place else {"reader": "read in the untouched photograph", "chance": "a guess"}
+        axis.plot(ends, [numbers["reader"]["value"]] * 2, color="black", lw=1.2, label=first.get("reader"))
+        axis.plot(ends, [numbers["chance"]["uniform"]] * 2, color="black", lw=1.2, ls=":", label=first.get("chance"))
+        for number, kind in enumerate(kinds):
+            label, colour, marker = _KINDS[kind]
+            held = numbers["accuracy"][kind]
+            reach = [[held["value"] - held["low"]], [held["high"] - held["value"]]]
+            x = place + 0.24 * (number - (len(kinds) - 1) / 2)
+            axis.errorbar(x, held["value"], reach, fmt=marker, color=colour, ms=5, capsize=2, lw=1.3,
+                          label=None if place else label)  # fmt: skip
+    axis.axvline(0.5, color=COLOURS["neutral"], lw=0.6)
+    axis.set_xticks(range(len(rows)), rows)
+    axis.set(ylim=(0, 1.04), ylabel="named colour painted")
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+    plt.close(figure)
+    return figure

@@ -1,0 +1,358 @@
+"""Whether the network paints the colour that the caption names, measured on the synthetic birds.
+
+A part of a bird is hidden, the caption names one colour for it, and the colour that was painted there is read back. The
+caption is true, or edited to name another colour, or empty: an empty one shows how far the visible part alone leads.
+The same idea judges text-to-image generators (attribute binding in T2I-CompBench, arXiv 2307.06350); here the part's
+place is known to the pixel, so nothing has to be found first.
+
+Two things in the picture can give a colour away and are left as they are: another visible part that carries the same
+colour (column ``visible_elsewhere``), and what goes with a colour: a ring around the eye is white on a dark head, and
+half of the parts have their species' usual colour. ``hole="body"`` hides all of the bird. Not here: photographs, of
+whose colours nobody has a list (``listening``).
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm.auto import tqdm
+
+from nbsupport import rng
+from nbsupport.data import geometry, resolve_root, synthetic
+from nbsupport.data.index import Dataset
+from nbsupport.data.synthetic import COLOURED_PARTS, BirdParameters, part_colours
+from nbsupport.data.synthetic.parameters import contrasting
+from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.evaluation.statistics import bootstrap_groups, share
+from nbsupport.inpainters import Inpainter, checked
+from nbsupport.runs import Run
+
+#: What the caption says of the hidden part: its colour, another colour, or nothing.
+KINDS = ("true", "edited", "empty")
+HOLES = ("part", "body")
+#: A part of fewer visible pixels than this is not asked for.
+FEWEST_PIXELS = 4
+#: A hole around the whole bird that covers more of the picture than this is left out: nothing would be left to see.
+LARGEST_HOLE = 0.9
+_CALIBRATION_BIRDS = 168  # 14 for each colour of the plumage, 24 for each of bills and legs
+
+
+def birds_of(run: Run, dataset: Dataset) -> dict[str, BirdParameters]:
+    """image_id -> parameters of the birds of a run.
+
+    Raises:
+        UserError: the photographs of this run are not synthetic birds, so nobody knows the colours of their parts.
+    """
+    return synthetic.read_parameters(resolve_root(dataset.config, run))
+
+
+def cut_regions(
+    params: BirdParameters, source: int, frame: geometry.Frame, size: int, marks: bool = False
+) -> dict[str, np.ndarray]:
+    """Part -> where it is to be seen in the cached picture: (size, size) bool, cut as object masks are.
+
+    Args:
+        source: side of the drawn picture in pixels. frame: what the cache took of it. marks: see `part_region`.
+    """
+    regions = synthetic.part_regions(params, source, marks)
+    return {part: geometry.cut_mask(region, frame, size) for part, region in regions.items()}
+
+
+@dataclass(frozen=True)
+class ColourReader:
+    """Names the colour of a part by the nearest of the tones that it is drawn in.
+
+    Attributes:
+        tones: part -> colour -> (3,) float CIELAB, measured on drawn birds of the same size.
+    """
+
+    tones: Mapping[str, Mapping[str, np.ndarray]]
+
+    def read(self, picture: np.ndarray, region: np.ndarray, part: str) -> tuple[str, float]:
+        """The name of the colour in `region`, and how far its tone is from that colour's (CIELAB, 0: equal).
+
+        Args: picture (S, S, 3) uint8 RGB; region (S, S) bool, True = part, not empty.
+        """
+        found, tones = median_tone(picture, region), self.tones[part]
+        distances = {name: float(np.linalg.norm(tone - found)) for name, tone in tones.items()}
+        nearest = min(distances, key=distances.__getitem__)
+        return nearest, distances[nearest]
+
+
+def median_tone(picture: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """(3,) float, the median CIELAB of (S, S, 3) uint8 RGB where `region` (S, S) bool is True."""
+    from skimage.color import rgb2lab  # imported here: it takes half a second
+
+    return np.median(rgb2lab(picture[region]), axis=0)
+
+
+@functools.cache
+def colour_reader(source: int, size: int, fit: str) -> ColourReader:
+    """Measure the tones on drawn birds whose parts take every colour equally often; a second or two, then kept.
+
+    A part's tone is not the palette's: light, feathers, and in thin bills and legs the background come into it. They
+    depend on the size, so the reader is made for one. Parts too small to be read at that size are left out.
+
+    Args:
+        source, size: sides in pixels of the drawn and of the cached picture. fit: as in ``DataConfig``.
+    """
+    found: dict[str, dict[str, list]] = {part: {c: [] for c in part_colours(part)} for part in COLOURED_PARTS}
+    for number in range(_CALIBRATION_BIRDS):
+        params = _evenly_coloured(number)
+        drawing = synthetic.draw_bird(params, source)
+        box = cv2.boundingRect(drawing.object_mask.astype(np.uint8))
+        frame = geometry.choose_frame(source, source, box, fit)
+        picture = geometry.cut_image(Image.fromarray(drawing.image), frame, size)
+        for part, region in cut_regions(params, source, frame, size).items():
+            if region.sum() >= FEWEST_PIXELS:
+                found[part][getattr(params, part)].append(median_tone(picture, region))
+    return ColourReader({
+        part: {colour: np.median(tones, axis=0) for colour, tones in colours.items()}
+        for part, colours in found.items() if all(colours.values())
+    })  # fmt: skip
+
+
+def _evenly_coloured(number: int) -> BirdParameters:
+    """A bird of none of the data sets, whose parts take each of their colours once in as many birds as there are."""
+    params = synthetic.sample_parameters(rng.torch_seed(0, "colour reader"), number)
+    colours = {}
+    for part in COLOURED_PARTS:
+        names = part_colours(part)
+        turn, place = divmod(number, len(names))
+        colours[part] = names[rng.generator(0, "colour reader", part, turn).permutation(len(names))[place]]
+    return replace(params, **colours, pattern_colour=contrasting(colours["wing"]))
+
+
+def edited_colours(params: BirdParameters, part: str, seed: int, count: int = 1) -> list[str]:
+    """`count` different colours that the part comes in but does not have here: a pure function of the arguments."""
+    others = [name for name in part_colours(part) if name != getattr(params, part)]
+    if not 1 <= count <= len(others):
+        raise ConfigError(f"The {part} comes in {len(others)} other colours, so count={count} of them cannot be named.")
+    order = rng.generator(seed, "edited colour", params.seed, params.number, part).permutation(len(others))
+    return [others[i] for i in order[:count]]
+
+
+@dataclass(frozen=True)
+class HiddenPart:
+    """A part of one photograph: where its colour is read, what is hidden, and the colours that stay to be seen.
+
+    Attributes:
+        region: (S, S) bool, True = where the part is, without marks. hole: (S, S) bool, True = hidden.
+        elsewhere: colours of the parts of which something is left outside the hole.
+    """
+
+    part: str
+    region: np.ndarray
+    hole: np.ndarray
+    elsewhere: frozenset[str]
+
+
+def hidden_parts(
+    dataset: Dataset, params: BirdParameters, row: int, parts: Sequence[str] = COLOURED_PARTS, hole: str = "part"
+) -> list[HiddenPart]:
+    """The parts of a bird that can be asked for: those of at least ``FEWEST_PIXELS`` visible pixels.
+
+    Args:
+        parts: among these.
+        hole: ``part``: the part with its marks, and one pixel in 32 of the picture's side around it (at least two), so
+            that no rim of its colour is left. ``body``: a rectangle around the whole bird; none where that would
+            cover more than ``LARGEST_HOLE`` of the picture.
+
+    Raises:
+        ConfigError: an unknown part or kind of hole.
+    """
+    for part in parts:
+        part_colours(part)
+    if hole not in HOLES:
+        raise ConfigError(unknown("hole", hole, HOLES))
+    photo, size = dataset.index.iloc[row], dataset.cache.size
+    frame = geometry.choose_frame(photo["width"], photo["height"], photo["box"], dataset.config.fit)
+    plain = cut_regions(params, int(photo["width"]), frame, size)
+    marked = cut_regions(params, int(photo["width"]), frame, size, marks=True)
+    reach = max(2, round(size / 32))
+    found = []
+    for part in (part for part in parts if plain[part].sum() >= FEWEST_PIXELS):
+        covered = _dilated(marked[part], reach)
+        if hole == "body":
+            covered = _boxed(_dilated(dataset.cache.object_batch([row])[0] | marked[part], reach))
+        if covered.mean() <= LARGEST_HOLE:
+            left = {other for other in COLOURED_PARTS if (plain[other] & ~covered).sum() >= FEWEST_PIXELS}
+            elsewhere = frozenset(getattr(params, other) for other in left)
+            found.append(HiddenPart(part, plain[part], covered, elsewhere))
+    return found
+
+
+def _dilated(region: np.ndarray, reach: int) -> np.ndarray:
+    return cv2.dilate(region.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+
+
+def _boxed(region: np.ndarray) -> np.ndarray:
+    x, y, width, height = cv2.boundingRect(region.astype(np.uint8))
+    box = np.zeros_like(region)
+    box[y : y + height, x : x + width] = True
+    return box
+
+
+def bird_of(dataset: Dataset, birds: Mapping[str, BirdParameters], row: int) -> BirdParameters:
+    """The parameters of the bird in one row of the index; a UserError where `birds` does not hold it."""
+    image_id = dataset.index["image_id"].iloc[row]
+    if image_id not in birds:
+        raise UserError(f"'{image_id}' is not among the birds given. Take them from the same run: birds_of(run, data).")
+    return birds[image_id]
+
+
+def reader_of(dataset: Dataset, row: int) -> ColourReader:
+    """The reader for the size that the birds of a run were drawn and cached at."""
+    return colour_reader(int(dataset.index["width"].iloc[row]), dataset.cache.size, dataset.config.fit)
+
+
+def attribute_accuracy(
+    dataset: Dataset,
+    birds: Mapping[str, BirdParameters],
+    inpainter: Inpainter,
+    rows: np.ndarray,
+    seed: int = 0,
+    parts: Sequence[str] = COLOURED_PARTS,
+    kinds: Sequence[str] = KINDS,
+    hole: str = "part",
+) -> pd.DataFrame:
+    """Hide each part of each bird, have it painted for each kind of caption with the same noise, and read the colour.
+
+    Args:
+        dataset, birds: of a run with synthetic birds; see :func:`birds_of`.
+        inpainter: whoever paints. rows: of the index. parts: which to hide, one at a time.
+        kinds: some of ``KINDS``. hole: ``part`` or ``body``, see :func:`hidden_parts`.
+
+    Returns:
+        one row for each photograph, part and kind: ``row, group, part, kind, caption``; ``named``: the colour that the
+        caption names (for an empty one the true colour); ``original``: the true colour; ``read``: what was painted, and
+        ``distance``, how far its tone is from that colour's (CIELAB); ``correct``: read is named; ``read_original``:
+        the colour read in the untouched photograph; ``visible_elsewhere``: another visible part has the named colour;
+        ``hole_share``: the hole's area over the picture's.
+
+    Raises:
+        ConfigError: an unknown part, kind or hole.
+        UserError: a photograph that is not among `birds`, or no part that can be asked for.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ConfigError(unknown("kind of caption", kind, KINDS))
+    inpainter, groups, table = checked(inpainter), dataset.index["group"].to_numpy(), []
+    for row in tqdm([int(row) for row in rows], desc="listening", unit="photo", leave=False):
+        params, photograph = bird_of(dataset, birds, row), dataset.cache.batch([row])[0]
+        reader = reader_of(dataset, row)
+        asked = [
+            (hidden, kind, *_caption(params, hidden.part, kind, seed))
+            for hidden in hidden_parts(dataset, params, row, parts, hole)
+            if hidden.part in reader.tones
+            for kind in kinds
+        ]
+        if not asked:
+            continue
+        outputs = inpainter.fill(
+            np.repeat(photograph[None], len(asked), axis=0),
+            np.stack([hidden.hole for hidden, *_ in asked]),
+            [caption for *_, caption in asked],
+            seeds=[rng.torch_seed(seed, "fill", row, hidden.part) for hidden, *_ in asked],
+        )
+        for (hidden, kind, named, caption), output in zip(asked, outputs, strict=True):
+            read, distance = reader.read(output, hidden.region, hidden.part)
+            table.append({
+                "row": row, "group": groups[row], "part": hidden.part, "kind": kind, "caption": caption, "named": named,
+                "original": getattr(params, hidden.part), "read": read, "distance": distance, "correct": read == named,
+                "read_original": reader.read(photograph, hidden.region, hidden.part)[0],
+                "visible_elsewhere": named in hidden.elsewhere, "hole_share": float(hidden.hole.mean()),
+            })  # fmt: skip
+    if not table:
+        raise UserError(
+            "No part of these birds can be hidden and read. Give more photographs, or a larger `image_size` in chapter "
+            "1; hole='body' also needs fit='crop', so that something is left around the bird."
+        )
+    return pd.DataFrame(table)
+
+
+def _caption(params: BirdParameters, part: str, kind: str, seed: int) -> tuple[str, str]:
+    """The colour named and the caption."""
+    named = edited_colours(params, part, seed)[0] if kind == "edited" else getattr(params, part)
+    return named, "" if kind == "empty" else synthetic.caption_with(params, part, named)
+
+
+def attribute_summary(table: pd.DataFrame, seed: int = 0) -> dict:
+    """What :func:`attribute_accuracy`'s table says. Intervals ({value, low, high}) are 95 %, over groups.
+
+    Returns:
+        ``photographs``; ``asked``: (photograph, part) pairs; ``accuracy``: kind -> interval, how often the named colour
+        was painted; ``keeps_original``: how often the true colour was painted although the caption named another;
+        ``caption_effect``: kind -> accuracy minus how often an *empty* caption gives that same colour (paired; above 0:
+        the caption is heard); ``reader``: how often the true colour is read in the untouched photograph, the most that
+        can be reached; ``chance``: ``uniform``, a guess among the part's colours, and ``majority``, kind -> always the
+        part's most frequent colour; ``seen_elsewhere``: kind -> ``share``, and the accuracy ``when_seen`` and
+        ``when_hidden``; ``parts``: part -> the first of these for it alone. Kinds that the table lacks are left out.
+    """
+    kinds = [kind for kind in KINDS if (table["kind"] == kind).any()]
+    by_kind = {kind: table[table["kind"] == kind] for kind in kinds}
+    once = by_kind[kinds[0]]
+    result = {
+        "photographs": int(once["row"].nunique()),
+        **_rates(by_kind),
+        "caption_effect": _caption_effect(by_kind, seed),
+        "seen_elsewhere": {
+            kind: {
+                "share": float(own["visible_elsewhere"].mean()),
+                "when_seen": _share(own, own["correct"], own["visible_elsewhere"]),
+                "when_hidden": _share(own, own["correct"], ~own["visible_elsewhere"]),
+            }
+            for kind, own in by_kind.items()
+        },
+    }
+    present = [part for part in COLOURED_PARTS if (once["part"] == part).any()]
+    result["parts"] = {
+        part: _rates({kind: own[own["part"] == part] for kind, own in by_kind.items()}) for part in present
+    }
+    return result
+
+
+def _rates(by_kind: Mapping[str, pd.DataFrame]) -> dict:
+    once = next(iter(by_kind.values()))
+    common = once.groupby("part")["original"].agg(lambda colours: colours.value_counts().sort_index().idxmax())
+    rates = {
+        "asked": len(once),
+        "accuracy": {kind: _share(own, own["correct"]) for kind, own in by_kind.items()},
+        "reader": _share(once, once["read_original"] == once["original"]),
+        "chance": {
+            "uniform": float(np.mean([1 / len(part_colours(part)) for part in once["part"]])),
+            "majority": {k: float((own["named"] == own["part"].map(common)).mean()) for k, own in by_kind.items()},
+        },
+    }
+    if "edited" in by_kind:
+        rates["keeps_original"] = _share(by_kind["edited"], by_kind["edited"]["read"] == by_kind["edited"]["original"])
+    return rates
+
+
+def _share(table: pd.DataFrame, right: pd.Series, where: pd.Series | None = None) -> dict:
+    where = np.ones(len(table), bool) if where is None else where.to_numpy()
+    return share(right.to_numpy()[where], table["group"].to_numpy()[where])
+
+
+def _caption_effect(by_kind: Mapping[str, pd.DataFrame], seed: int) -> dict:
+    """Kind -> mean over (photograph, part) of: named colour painted, minus the same colour painted for no caption."""
+    if "empty" not in by_kind:
+        return {}
+    without = by_kind["empty"].set_index(["row", "part"])["read"]
+    effect = {}
+    for kind in (kind for kind in by_kind if kind != "empty"):
+        own = by_kind[kind]
+        anyway = without.loc[list(zip(own["row"], own["part"], strict=True))].to_numpy() == own["named"].to_numpy()
+        difference = own["correct"].to_numpy().astype(float) - anyway
+        effect[kind] = bootstrap_groups(own["group"], functools.partial(_weighted_mean, difference), seed=seed)
+    return effect
+
+
+def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """values (N,), weights (B, N): (B,), NaN where nothing weighs."""
+    with np.errstate(invalid="ignore"):
+        return weights @ values / weights.sum(axis=1)

@@ -1,0 +1,156 @@
+"""From tables of single pictures to numbers that can be printed: means with intervals, and what a caption is worth.
+
+Intervals come from a bootstrap over groups, since photographs of one group are not independent; for the tests' p values
+the pictures of a group are averaged first, for the same reason. Not here: filling and measuring (:mod:`.comparison`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nbsupport import rng
+from nbsupport.errors import UserError
+from nbsupport.quality.comparison import KINDS, NO_CAPTION
+
+#: The columns of :func:`~.comparison.evaluate`'s table that name a row; all others are measures.
+KEYS = ("row", "group", "method", "caption_kind")
+#: The measures by which the network is set against each baseline.
+AGAINST = ("hole_l1", "hole_ssim", "ssim")
+
+
+def mean_interval(
+    values: np.ndarray, groups: Sequence, seed: int, draws: int = 2000, confidence: float = 0.95
+) -> dict[str, float]:
+    """The mean of `values` with a percentile interval from a bootstrap that draws whole groups.
+
+    Args: values (n,) float; groups: n labels, equal for what is not independent. Returns value, low, high.
+    """
+    _, number = np.unique(np.asarray(groups), return_inverse=True)
+    sums, counts = np.bincount(number, values), np.bincount(number)
+    draw = rng.generator(seed, "mean_interval")
+    weights = draw.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
+    low, high = np.quantile((weights @ sums) / (weights @ counts), [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return {"value": float(np.mean(values)), "low": float(low), "high": float(high)}
+
+
+def summary(table: pd.DataFrame, seed: int = 0) -> dict:
+    """Means with intervals of :func:`~.comparison.compare`'s table, and what the right caption is worth.
+
+    Returns:
+        ``photographs``; ``hole_l1``: method -> value, low, high; ``caption_effect``: L1 with a mismatched caption minus
+        L1 with the matched one (above 0: the caption helps); ``against``: baseline -> its L1 minus TDANet's (above 0:
+        TDANet is better).
+    """
+    methods = [name for name in table.columns if name not in ("row", "group")]
+    groups = table["group"].to_numpy()
+
+    def interval(values: pd.Series) -> dict[str, float]:
+        return mean_interval(values.to_numpy(), groups, seed)
+
+    return {
+        "photographs": len(table),
+        "hole_l1": {name: interval(table[name]) for name in methods},
+        "caption_effect": interval(table["tdanet_mismatched"] - table["tdanet"]),
+        "against": {n: interval(table[n] - table["tdanet"]) for n in methods if not n.startswith("tdanet")},
+    }
+
+
+def report(table: pd.DataFrame, seed: int = 0) -> dict:
+    """Everything that :func:`~.comparison.evaluate`'s table says, ready for JSON.
+
+    An interval is ``{value, low, high}``, and ``left_out`` where pictures had no finite value (the PSNR of equal
+    pictures is infinite); all three are None where none had. "Reads captions" means: has other caption kinds than
+    ``none``; a method that reads none is a baseline here.
+
+    Returns:
+        - ``photographs``, ``groups``: how many.
+        - ``measures``: method -> caption kind -> measure -> interval.
+        - ``caption_effect``: method that reads captions -> ``mismatched`` and ``empty`` -> measure -> interval of
+          *that caption minus the matched one*, photograph by photograph, with ``t_test`` and ``wilcoxon``, the
+          two-sided p values of the paired tests over groups (None where there is nothing to test). For an error, above
+          0 means that the right caption helps; for PSNR and SSIM, below 0 does.
+        - ``against``: method that reads captions -> baseline -> in-hole L1, in-hole and whole SSIM -> interval of
+          *baseline minus method* with the matched caption (or the first kind there is), photograph by photograph.
+        - ``disjoint``: the same keys -> whether the two methods' own intervals do not overlap.
+
+    Raises:
+        UserError: the table is empty, or holds a photograph twice.
+    """
+    if not len(table):
+        raise UserError("There is nothing to report: no photograph was evaluated. Choose a split that holds some.")
+    if table.duplicated(["row", "method", "caption_kind"]).any():
+        raise UserError("The table holds a photograph twice for one method. Evaluate each row of the index once.")
+    names = [name for name in table.columns if name not in KEYS]
+    own = {  # (method, caption kind) -> its measures by photograph
+        key: part.set_index(["row", "group"])[names].sort_index()
+        for key, part in table.groupby(["method", "caption_kind"], sort=False)
+    }
+
+    def intervals(values: pd.DataFrame, only: Sequence[str] = tuple(names)) -> dict[str, dict]:
+        return {name: _interval(values[name], seed) for name in only}
+
+    means: dict[str, dict[str, dict]] = {}
+    for (method, kind), values in own.items():
+        means.setdefault(method, {})[kind] = intervals(values)
+
+    effect: dict[str, dict] = {}
+    against: dict[str, dict] = {}
+    disjoint: dict[str, dict] = {}
+    baselines = [method for method, kind in own if kind == NO_CAPTION]
+    for method, kinds in means.items():
+        if method in baselines:
+            continue
+        if "matched" in kinds:
+            effect[method] = {
+                kind: {
+                    name: _interval(own[method, kind][name] - own[method, "matched"][name], seed)
+                    | _tests(own[method, kind][name], own[method, "matched"][name])
+                    for name in names
+                }
+                for kind in KINDS[1:]
+                if kind in kinds
+            }
+        first = next(kind for kind in KINDS if kind in kinds)
+        for baseline in baselines:
+            difference = own[baseline, NO_CAPTION] - own[method, first]
+            against.setdefault(method, {})[baseline] = intervals(difference, AGAINST)
+            disjoint.setdefault(method, {})[baseline] = {
+                name: _disjoint(means[baseline][NO_CAPTION][name], kinds[first][name]) for name in AGAINST
+            }
+    return {
+        "photographs": int(table["row"].nunique()),
+        "groups": int(table["group"].nunique()),
+        "measures": means,
+        "caption_effect": effect,
+        "against": against,
+        "disjoint": disjoint,
+    }
+
+
+def _interval(values: pd.Series, seed: int) -> dict:
+    """:func:`mean_interval` over the finite values; `values` is indexed by row and group."""
+    held = values[np.isfinite(values)]
+    if not len(held):
+        return {"value": None, "low": None, "high": None, "left_out": len(values)}
+    result = mean_interval(held.to_numpy(), held.index.get_level_values("group"), seed)
+    return result if len(held) == len(values) else result | {"left_out": len(values) - len(held)}
+
+
+def _tests(other: pd.Series, matched: pd.Series) -> dict[str, float | None]:
+    """Two-sided p values of the paired t-test and of Wilcoxon's signed-rank test over means of groups."""
+    pairs = pd.DataFrame({"other": other, "matched": matched})
+    pairs = pairs[np.isfinite(pairs).all(axis=1)].groupby(level="group").mean()
+    if len(pairs) < 2 or (pairs["other"] == pairs["matched"]).all():
+        return {"t_test": None, "wilcoxon": None}
+    t_test = stats.ttest_rel(pairs["other"], pairs["matched"]).pvalue
+    wilcoxon = stats.wilcoxon(pairs["other"], pairs["matched"]).pvalue
+    return {"t_test": float(t_test), "wilcoxon": float(wilcoxon)}
+
+
+def _disjoint(first: dict, second: dict) -> bool | None:
+    """Whether two intervals do not overlap; None where there is none."""
+    if first["low"] is None or second["low"] is None:
+        return None
+    return bool(first["high"] < second["low"] or second["high"] < first["low"])

@@ -1,0 +1,208 @@
+"""Whether a filled picture shows what its caption says, and one hole painted for several captions.
+
+R-precision (AttnGAN, arXiv 1711.10485, section 4.1) asks a judge that was trained apart, the matching encoders of
+chapter 4, to find a filled picture's caption among captions of other photographs. The judge looks at the whole picture,
+most of which was never hidden, so that a level means little: compare with the same holes painted for another caption.
+TDANet's training uses the same encoders as a loss, so the judge is not impartial either. Not here: colours read back
+from synthetic birds (``attributes``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from nbsupport import inpainters, rng
+from nbsupport.data import synthetic
+from nbsupport.data.index import Dataset
+from nbsupport.data.synthetic import BirdParameters
+from nbsupport.errors import ConfigError, UserError
+from nbsupport.evaluation.statistics import share
+from nbsupport.quality import attributes
+from nbsupport.tdanet import losses
+from nbsupport.training.batches import to_tensor
+from nbsupport.training.matching import TrainedMatching
+
+_BATCH = 128
+
+
+@torch.inference_mode()
+def caption_found(
+    matcher: TrainedMatching,
+    dataset: Dataset,
+    outputs: np.ndarray,
+    rows: np.ndarray,
+    captions: Sequence[str],
+    seed: int = 0,
+    wrong: int = 99,
+) -> np.ndarray:
+    """For each filled picture, whether its caption beats `wrong` captions of other photographs by the sentence score.
+
+    The wrong captions come from the splits that `rows` are in, one for each photograph, and never from the picture's
+    own group; fewer where there are not so many. They depend on (seed, row) alone, so that pictures painted for
+    different captions meet the same ones and can be compared in pairs. A wrong caption that reads the
+    same, word for word as far as the encoder knows them, is passed over.
+
+    Args:
+        outputs: (B, H, W, 3) uint8 RGB. rows: (B,) of the index, the photographs that were filled.
+        captions: B texts to be found, none of them empty: the caption given, or, for pictures painted for none, the
+            matched caption (which gives the level that the visible part alone reaches).
+
+    Returns:
+        (B,) bool.
+
+    Raises:
+        ConfigError: not as many captions and pictures as rows, or an empty caption.
+        UserError: no other group has another caption.
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    if not len(outputs) == len(rows) == len(captions):
+        raise ConfigError(f"{len(rows)} rows need as many, got {len(outputs)} pictures and {len(captions)} captions.")
+    if not all(caption.strip() for caption in captions):
+        raise ConfigError("An empty caption cannot be found. For pictures painted for none, give the matched captions.")
+    pool, texts = _pool(dataset, rows, seed)
+    groups = dataset.index["group"].to_numpy()
+    tokens, sentences = _sentences(matcher, [*captions, *texts])
+    scores = losses.sentence_scores(_pictures(matcher, outputs), sentences).cpu().numpy()  # (B, B + pool)
+    hits = np.zeros(len(rows), bool)
+    for number, row in enumerate(rows):
+        allowed = np.flatnonzero(groups[pool] != groups[row])
+        chosen = rng.generator(seed, "wrong captions", int(row)).permutation(allowed)[:wrong]
+        chosen = len(rows) + chosen
+        chosen = chosen[(tokens[chosen] != tokens[number]).any(axis=1)]
+        if not len(chosen):
+            raise UserError(
+                f"No caption of another photograph differs from that of photograph {row}, so none can be beaten. Give "
+                "a split with more photographs."
+            )
+        hits[number] = scores[number, number] > scores[number, chosen].max()
+    return hits
+
+
+def _pool(dataset: Dataset, rows: np.ndarray, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Every photograph with captions in the splits of `rows`, and one of its captions."""
+    splits, captions = dataset.index["split"].to_numpy(), dataset.index["captions"].tolist()
+    pool = [row for row in np.flatnonzero(np.isin(splits, splits[rows])) if len(captions[row])]
+    texts = []
+    for row in pool:
+        draw = rng.generator(seed, "r-precision", int(row))
+        texts.append(captions[row][draw.integers(len(captions[row]))])
+    return np.array(pool, np.int64), texts
+
+
+def _pictures(matcher: TrainedMatching, outputs: np.ndarray) -> torch.Tensor:
+    """(B, D) float, the vector of each picture."""
+    model, home = matcher.model.eval(), next(matcher.model.parameters()).device
+    starts = range(0, len(outputs), _BATCH)
+    return torch.cat([model.image(to_tensor(outputs[start : start + _BATCH], home))[1] for start in starts])
+
+
+def _sentences(matcher: TrainedMatching, texts: Sequence[str]) -> tuple[np.ndarray, torch.Tensor]:
+    """(B, L) int64, the words of each text, and (B, D) float, its sentence vector."""
+    model, home = matcher.model.eval(), next(matcher.model.parameters()).device
+    tokens, lengths = matcher.vocabulary.encode(texts, model.config.caption_length)
+    parts = []
+    for start in range(0, len(texts), _BATCH):
+        part = slice(start, start + _BATCH)
+        words = model.text(torch.from_numpy(tokens[part]).to(home), torch.from_numpy(lengths[part]).to(home))
+        parts.append(words.sentence.float())
+    return tokens, torch.cat(parts)
+
+
+def result_r_precision(
+    matcher: TrainedMatching,
+    dataset: Dataset,
+    outputs: np.ndarray,
+    rows: np.ndarray,
+    captions: Sequence[str],
+    seed: int = 0,
+    wrong: int = 99,
+) -> dict:
+    """R-precision of filled pictures; arguments and errors as :func:`caption_found`.
+
+    Returns:
+        ``r_precision``: {value, low, high}, 95 % over groups; ``chance``; ``photographs``; ``wrong``: captions that
+        each had to beat (the fewest, where groups differ in size).
+    """
+    hits = caption_found(matcher, dataset, outputs, rows, captions, seed, wrong)
+    groups = dataset.index["group"].to_numpy()
+    pool, _ = _pool(dataset, np.asarray(rows), seed)
+    wrong = min(wrong, *(int((groups[pool] != groups[row]).sum()) for row in rows))
+    return {
+        "r_precision": share(hits, groups[rows]),
+        "chance": 1 / (wrong + 1),
+        "photographs": len(rows),
+        "wrong": wrong,
+    }
+
+
+def five_captions(
+    dataset: Dataset,
+    inpainter: inpainters.Inpainter,
+    row: int,
+    hole: np.ndarray,
+    captions: Sequence[str],
+    seed: int = 0,
+) -> np.ndarray:
+    """One photograph and one hole, painted with the same noise for each caption (five, or any number).
+
+    Args: hole (S, S) bool, True = hole. captions: texts; an empty one is allowed.
+
+    Returns:
+        (len(captions), S, S, 3) uint8 RGB, in the order of the captions; outside the hole the photograph itself.
+    """
+    count = len(captions)
+    images = np.repeat(dataset.cache.batch([row]), count, axis=0)
+    holes = np.repeat(np.asarray(hole)[None], count, axis=0)
+    seeds = [rng.torch_seed(seed, "fill", int(row))] * count
+    outputs = inpainters.checked(inpainter).fill(images, holes, list(captions), seeds=seeds)
+    return inpainters.splice(images, outputs, holes)
+
+
+@dataclass(frozen=True)
+class Recoloured:
+    """One bird with one part painted for several captions: what ``plots.listening.five_captions`` draws.
+
+    Attributes:
+        photograph: (S, S, 3) uint8 RGB. hole: (S, S) bool, True = hole. part: the hidden part.
+        captions: the true one, those that name other colours, and an empty one.
+        named: the colour that each caption names; None for the empty one.
+        pictures: (len(captions), S, S, 3) uint8 RGB. read: the colour painted in each.
+    """
+
+    photograph: np.ndarray
+    hole: np.ndarray
+    part: str
+    captions: tuple[str, ...]
+    named: tuple[str | None, ...]
+    pictures: np.ndarray
+    read: tuple[str, ...]
+
+
+def recoloured(
+    dataset: Dataset,
+    birds: Mapping[str, BirdParameters],
+    inpainter: inpainters.Inpainter,
+    row: int,
+    part: str,
+    seed: int = 0,
+    edited: int = 3,
+) -> Recoloured:
+    """Paint a part of a synthetic bird for its true caption, for `edited` captions of other colours, and for none.
+
+    Args: birds: see ``attributes.birds_of``. part: one of COLOURED_PARTS.
+
+    Raises:
+        UserError: too little of the part is to be seen in this picture to read its colour.
+    """
+    params = attributes.bird_of(dataset, birds, row)
+    reader, found = attributes.reader_of(dataset, row), attributes.hidden_parts(dataset, params, row, (part,))
+    if not found or part not in reader.tones:
+        raise UserError(f"Too little of the {part} is to be seen in photograph {row}. Choose another part or bird.")
+    hidden = found[0]
+    named = (getattr(params, part), *attributes.edited_colours(params, part, seed, edited), None)
+    captions = tuple(synthetic.caption_with(params, part, colour) if colour else "" for colour in named)
+    pictures = five_captions(dataset, inpainter, row, hidden.hole, captions, seed)
+    read = tuple(reader.read(picture, hidden.region, part)[0] for picture in pictures)
+    return Recoloured(dataset.cache.batch([row])[0], hidden.hole, part, captions, named, pictures, read)

@@ -1,0 +1,111 @@
+"""How different two pictures look to a network: closer to the eye than any difference of pixels.
+
+Two measures, never mixed in one column, since their numbers are not on one scale:
+
+- ``st_lpips_alex``: ST-LPIPS (Ghildyal & Liu, ECCV 2022), LPIPS with an anti-aliased AlexNet that a shift by a pixel
+  does not upset. Its weights travel in a package, so it works without a connection and is the default.
+- ``lpips_alex``: LPIPS (Zhang et al., CVPR 2018) by torchmetrics; its AlexNet is downloaded once (233 MB).
+
+Both were made for pictures of 64 pixels and more; smaller ones are enlarged (bicubic) until their shorter side has 64.
+Not here: distances between sets of pictures (:mod:`.distributions`).
+"""
+
+import contextlib
+import io
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.quality import weights
+from nbsupport.tdanet.layers import seeded
+
+SMALLEST = 64
+NAMES = ("st_lpips_alex", "lpips_alex")
+_ALEXNET = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+_INSTALL = "pip install 'nbsupport[offline-weights]'"
+
+
+class Perceptual:
+    """A perceptual distance. ``name`` says which one it is, and belongs beside every number.
+
+    Args:
+        which: ``st_lpips_alex``, ``lpips_alex``, or ``auto``: the first of these two that can be had.
+
+    Raises:
+        ConfigError: no such measure.
+        UserError: its package is not installed, or its weights cannot be downloaded.
+    """
+
+    def __init__(self, which: str = "auto") -> None:
+        if which not in ("auto", *NAMES):
+            raise ConfigError(unknown("perceptual distance", which, ("auto", *NAMES)))
+        self.name, self._network = _load(which)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network.eval().requires_grad_(False).to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, originals: np.ndarray, outputs: np.ndarray, batch_size: int = 32) -> np.ndarray:
+        """The distance of each pair of pictures.
+
+        Args:
+            originals, outputs: (B, H, W, 3) uint8 RGB. batch_size: pairs at a time; it changes the memory used only.
+
+        Returns:
+            (B,) float64, 0 for equal pictures; no upper bound, around 0.5 for unrelated ones.
+        """
+        if originals.shape != outputs.shape or originals.ndim != 4 or originals.shape[-1] != 3:
+            raise UserError(f"Two (B, H, W, 3) uint8 are compared, got {originals.shape} and {outputs.shape}.")
+        values = [
+            self._network(self._prepare(originals[part]), self._prepare(outputs[part])).flatten().double().cpu()
+            for part in (slice(start, start + batch_size) for start in range(0, len(originals), batch_size))
+        ]
+        return torch.cat(values).numpy() if values else np.zeros(0)
+
+    def _prepare(self, images: np.ndarray) -> Tensor:
+        """(B, H, W, 3) uint8 -> (B, 3, H', W') float32 in [-1, 1], the shorter side at least 64."""
+        pictures = torch.from_numpy(np.array(images)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        height, width = pictures.shape[2:]
+        scale = SMALLEST / min(height, width)
+        if scale <= 1:
+            return pictures
+        size = (max(SMALLEST, round(height * scale)), max(SMALLEST, round(width * scale)))
+        return interpolate(pictures, size=size, mode="bicubic", align_corners=False).clamp(-1, 1)
+
+
+def _load(which: str) -> tuple[str, nn.Module]:
+    """The name and network of the measure asked for; of ``auto``, the first that can be had."""
+    if which == "st_lpips_alex":
+        return which, _st_lpips()
+    if which == "lpips_alex":
+        return which, _lpips()
+    reasons = []
+    for name in NAMES:
+        try:
+            return _load(name)
+        except UserError as error:
+            reasons.append(str(error))
+    raise UserError(f"No perceptual distance can be had. {' '.join(reasons)}")
+
+
+def _st_lpips() -> nn.Module:
+    try:
+        from stlpips_pytorch import stlpips
+    except ImportError as error:
+        raise UserError(
+            f"The perceptual distance 'st_lpips_alex' needs a package that is not installed ({error.name}). Install "
+            f"it:  {_INSTALL}"
+        ) from None
+    # The package prints what it does, and draws weights that the file then replaces.
+    with contextlib.redirect_stdout(io.StringIO()), seeded(0, "stlpips"):
+        return stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
+
+
+def _lpips() -> nn.Module:
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    weights.fetch(_ALEXNET)  # into the folder where torchvision looks for it
+    with contextlib.redirect_stdout(io.StringIO()), seeded(0, "lpips"):
+        return LearnedPerceptualImagePatchSimilarity(net_type="alex").net
