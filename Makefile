@@ -3,7 +3,7 @@
 # PYTHON: the interpreter that makes the virtual environment;  VENV: where it lies.
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= test,demo,offline-weights
+EXTRAS ?= test,demo,offline-weights,diffusion
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN := $(BIN)/python -m nbsupport

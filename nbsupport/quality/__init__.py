@@ -6,6 +6,7 @@ its tables into numbers for ``results/*.json``. Not here: filling (``nbsupport.i
 tell (``nbsupport.evaluation``).
 """
 
+from nbsupport.quality.attributes import attribute_accuracy, attribute_summary, birds_of
 from nbsupport.quality.comparison import (
     ALL_BASELINES,
     BASELINES,
@@ -20,6 +21,7 @@ from nbsupport.quality.comparison import (
 from nbsupport.quality.distributions import Extractor, distance, distances, fid, kid
 from nbsupport.quality.diversity import sample_diversity
 from nbsupport.quality.intervals import mean_interval, report, summary
+from nbsupport.quality.listening import caption_found, five_captions, recoloured, result_r_precision
 from nbsupport.quality.perceptual import Perceptual
 from nbsupport.quality.pixels import (
     MEASURES,
@@ -40,6 +42,10 @@ __all__ = [
     "MEASURES",
     "Extractor",
     "Perceptual",
+    "attribute_accuracy",
+    "attribute_summary",
+    "birds_of",
+    "caption_found",
     "centre_holes",
     "compare",
     "distance",
@@ -47,6 +53,7 @@ __all__ = [
     "evaluate",
     "fid",
     "fills",
+    "five_captions",
     "hole_l1",
     "kid",
     "mean_interval",
@@ -54,7 +61,9 @@ __all__ = [
     "paper_protocol",
     "pick_captions",
     "psnr",
+    "recoloured",
     "report",
+    "result_r_precision",
     "sample_diversity",
     "ssim",
     "summary",

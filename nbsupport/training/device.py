@@ -2,12 +2,15 @@
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from lightning.fabric import Fabric
 from torch import nn
 
 from nbsupport.errors import ConfigError
+
+if TYPE_CHECKING:  # takes seconds to import, which only a training should wait for
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,13 @@ def choose(precision: str = "auto") -> Device:
     return Device(device, torch.float32, "this CPU has no bfloat16 instructions")
 
 
-def fabric(precision: str = "auto") -> Fabric:
+def fabric(precision: str = "auto") -> "Fabric":
     """Lightning Fabric for :func:`choose`'s device and precision, in the processes that torchrun started (else one).
 
     Several processes average their gradients by NCCL on GPUs and by gloo on CPUs.
     """
+    from lightning_fabric import Fabric
+
     place, here = choose(precision), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     everywhere = int(os.environ.get("WORLD_SIZE", 1))
     made = Fabric(

@@ -7,9 +7,9 @@ training before it reaches the weights. Not here: the loop, logs and files (``tr
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -22,6 +22,9 @@ from nbsupport.tdanet.layers import seeded
 from nbsupport.tdanet.model import Painted, TDANet
 from nbsupport.training import matching
 from nbsupport.training.batches import Batch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PATHS = ("inpainting", "auxiliary")
 
@@ -60,7 +63,7 @@ class Trainer:
         fabric: device, precision and processes (``device.fabric``).
     """
 
-    def __init__(self, model: TDANet, matcher: matching.Matcher, config: TrainingConfig, fabric: Fabric) -> None:
+    def __init__(self, model: TDANet, matcher: matching.Matcher, config: TrainingConfig, fabric: "Fabric") -> None:
         self.config, self.fabric, self.step = config, fabric, 0
         self.model = self._place(model).train()
         self.matcher = self._place(matcher).eval().requires_grad_(False)

@@ -10,10 +10,10 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from lightning.fabric import Fabric
 from tqdm.auto import tqdm
 
 from nbsupport import inpainters, quality, rng
@@ -27,6 +27,9 @@ from nbsupport.tdanet.model import TDANet, create
 from nbsupport.training import checkpoints, device, matching, records
 from nbsupport.training.batches import Sampler
 from nbsupport.training.step import Trainer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 WEIGHTS, STATE, LOG = "checkpoints/tdanet.safetensors", "checkpoints/tdanet_state.pt", "tdanet_log.csv"
 BEST = "checkpoints/tdanet_best.safetensors"
@@ -85,7 +88,7 @@ def fit(run: Run, config: TrainingConfig, watch: Callable[[pd.DataFrame], None] 
     return _load(run)
 
 
-def _trainer(run: Run, config: TrainingConfig, fabric: Fabric) -> Trainer:
+def _trainer(run: Run, config: TrainingConfig, fabric: "Fabric") -> Trainer:
     matcher = matching.load(run).model
     model = build(index.load(run), matcher, config)
     if config.start_from:
