@@ -3,7 +3,7 @@
 An inpainter takes photographs, holes (**True = hole**), captions and one seed for each photograph, and returns its
 *whole* output; :func:`splice` puts the hole of an output back into the untouched photograph. :func:`create` returns an
 inpainter whose input and output are checked, so that nothing of the wrong shape, type or value reaches a data set.
-Two names are prefixes of what others have trained (:mod:`.pretrained`): ``lama:<file>`` is a LaMa in TorchScript,
+Two names are prefixes of what others have trained (:mod:`.others`): ``lama:<file>`` is a LaMa in TorchScript,
 ``diffusers:<folder or model id>`` an inpainting pipeline of the library diffusers (extra ``diffusion``).
 
 Sources: Telea 2004 and Bertalmio et al. 2001 (OpenCV), Damelin & Hoang 2018 (biharmonic, scikit-image), Zhang et al.
@@ -90,7 +90,7 @@ _CLASSICAL: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 CLASSICAL: tuple[str, ...] = tuple(_CLASSICAL)
 #: Every name that :func:`create` knows, beside the prefixed ones.
 NAMES: tuple[str, ...] = ("tdanet", *CLASSICAL)
-#: What stands before ":" in the name of an inpainter of :mod:`.pretrained`.
+#: What stands before ":" in the name of an inpainter of :mod:`.others`.
 PREFIXES: tuple[str, ...] = ("lama", "diffusers")
 
 
@@ -233,7 +233,8 @@ def create(name: str, run: Run | None = None) -> Inpainter:
 
     Args:
         name: one of ``NAMES``: ``tdanet`` needs `run`, the run folder that holds its trained weights; the others need
-            nothing. Or ``lama:<path of a TorchScript file>``, or ``diffusers:<folder or model id of a hub>``.
+            nothing. Or ``tdanet:<name>`` for weights that come with the package (``nbsupport.pretrained``),
+            ``lama:<path of a TorchScript file>``, or ``diffusers:<folder or model id of a hub>``.
 
     Raises:
         InpainterError: no such inpainter, ``tdanet`` without a run, or weights that cannot be had.
@@ -242,12 +243,16 @@ def create(name: str, run: Run | None = None) -> Inpainter:
     if name in _CLASSICAL:
         return checked(Classical(name, _CLASSICAL[name]))
     prefix, colon, source = name.partition(":")
-    if colon and prefix in PREFIXES:
-        from nbsupport.inpainters import pretrained
+    if colon and prefix == "tdanet":
+        from nbsupport import pretrained
 
-        return checked(pretrained.LaMa(source) if prefix == "lama" else pretrained.Diffusers(source))
+        return checked(TDANetInpainter(*pretrained.load(source)))
+    if colon and prefix in PREFIXES:
+        from nbsupport.inpainters import others
+
+        return checked(others.LaMa(source) if prefix == "lama" else others.Diffusers(source))
     if name != "tdanet":
-        also = "Also: lama:<file of a TorchScript LaMa>, diffusers:<folder or model id>."
+        also = "Also: tdanet:<name of pretrained weights>, lama:<file of a TorchScript LaMa>, diffusers:<folder or id>."
         raise InpainterError(f"{unknown('inpainter', name, NAMES)} {also}")
     if run is None:
         raise InpainterError("The inpainter 'tdanet' is read from a run folder: inpainters.create('tdanet', run).")

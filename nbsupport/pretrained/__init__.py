@@ -1,0 +1,144 @@
+"""Weights that come with the package: TDANet trained on real photographs, in half precision, each with a model card.
+
+``<name>.safetensors`` holds the weights, ``<name>.json`` the architecture, the vocabulary and where it came from,
+``<name>.md`` the card, written from the run's results by :func:`export`. A run whose photographs are split as the run
+behind the weights can use them without a leak: the split depends on the photographs and the seed alone.
+Not here: weights that a reader downloads or trains (``nbsupport.training``).
+"""
+
+from pathlib import Path
+
+import torch
+
+from nbsupport import runs
+from nbsupport.config import TDANetConfig
+from nbsupport.data.captions import Vocabulary
+from nbsupport.errors import ConfigError, unknown
+from nbsupport.runs import Run
+from nbsupport.tdanet.layers import seeded
+from nbsupport.tdanet.model import TDANet
+from nbsupport.training import checkpoints
+
+FOLDER = Path(__file__).parent
+
+_CARD = """# TDANet, {name}
+
+An inpainting network that paints the hole of a photograph from what is visible and from a caption: TDANet
+(Zhang et al. 2020, arXiv 2004.03212), preset `{preset}` of this project, at {size} pixels.
+
+| | |
+| --- | --- |
+| Trained on | {photographs:,} photographs of `{dataset}` (training split, seed {seed}); {images:,} pictures seen |
+| Parameters | {parameters:,}, stored in half precision ({megabytes:.1f} MB) |
+| Time | {minutes:.0f} minutes on {device} |
+| Text encoder | matched to photographs first; R-precision {r_precision:.1%} on held-out photographs (chance {chance:.0%}) |
+
+Error on {judged:,} held-out photographs, middle quarter hidden (mean absolute difference in the hole, from 0 to 2; 95 %
+interval from a bootstrap over groups):
+
+| method | in-hole L1 |
+| --- | --- |
+{rows}
+
+A caption of another photograph costs {effect[value]:.4f} ({effect[low]:.4f} to {effect[high]:.4f}).
+
+**Licence.** The weights are under the licence of this repository. {data_licence}
+**Use.** Research on inpainting and its detection. The network paints birds in the middle of small pictures; it knows
+nothing else, and its fills are soft. It cannot restore what really stood in the hole.
+**Load.** `inpainters.create("tdanet:{name}")`.
+**Rebuild.** `{command}`, then `python -m nbsupport export --run RUN --name {name}`.
+"""
+
+_LICENCES = {
+    "cub": "CUB-200-2011 is for non-commercial research and education; no photograph can be read back from the weights.",
+    "pets": "The Oxford-IIIT Pet photographs are under CC BY-SA 4.0, their owners keep the copyright.",
+    "synthetic": "The synthetic birds are drawn by this project.",
+    "folder": "The photographs belong to whoever made the run.",
+}
+
+
+def names() -> list[str]:
+    """The names of the weights that came with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def load(name: str) -> tuple[TDANet, Vocabulary]:
+    """The network (float32, evaluation mode, on the CPU) and the vocabulary it reads.
+
+    Raises:
+        ConfigError: there are no such weights.
+    """
+    if name not in names():
+        raise ConfigError(unknown("pretrained network", name, names()))
+    about = describe(name)
+    with seeded(0):  # the first weights are overwritten, but drawing them must not move the global state
+        model = TDANet(TDANetConfig.from_mapping(about["config"]))
+    checkpoints.load_into(model, FOLDER / f"{name}.safetensors")
+    return model.eval(), Vocabulary(about["vocabulary"])
+
+
+def describe(name: str) -> dict:
+    """What ``<name>.json`` says: config, vocabulary, results, provenance."""
+    return runs.read_json(FOLDER / f"{name}.json")
+
+
+def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
+    """Write a run's trained TDANet in half precision, with its description and model card; returns the weights' path.
+
+    Args: command: how the run was made, for the card.
+
+    Raises:
+        MissingStage: the run has no trained TDANet.
+    """
+    record, indexed = run.require("tdanet"), run.require("index")
+    weights = checkpoints.read_weights(run / "checkpoints/tdanet.safetensors")
+    config = checkpoints.read_config(run / "checkpoints/tdanet.safetensors", TDANetConfig)
+    result, matched = run.result("tdanet"), run.result("matching")
+    path = folder / f"{name}.safetensors"
+    checkpoints.save_weights(path, {key: half(value) for key, value in weights.items()})
+    from nbsupport.data import index
+
+    dataset = index.load(run)
+    about = {
+        "name": name,
+        "config": config.to_mapping(),
+        "dataset": indexed["config"]["dataset"],
+        "split_seed": indexed["config"]["seed"],
+        "training": record["config"],
+        "provenance": {key: record.get(key) for key in ("versions", "commit", "cores", "notes")},
+        "results": {"tdanet": result, "matching": matched},
+        "vocabulary": list(dataset.vocabulary.words),
+    }
+    runs.write_json(folder / f"{name}.json", about)
+    means = sorted(result["hole_l1"].items(), key=lambda pair: pair[1]["value"])
+    rows = "\n".join(f"| {m} | {v['value']:.4f} ({v['low']:.4f}–{v['high']:.4f}) |" for m, v in means)
+    card = _CARD.format(
+        name=name,
+        preset=config.preset,
+        size=config.image_size,
+        photographs=len(dataset.rows("train")),
+        dataset=about["dataset"],
+        seed=about["split_seed"],
+        images=result["images"],
+        parameters=result["parameters"],
+        megabytes=path.stat().st_size / 1e6,
+        minutes=result["seconds"] / 60,
+        device=f"{record['cores']} cores" if record["notes"]["device"] == "cpu" else record["notes"]["device"],
+        r_precision=matched["r_precision"],
+        chance=matched["chance"],
+        judged=result["photographs"],
+        rows=rows,
+        effect=result["caption_effect"],
+        data_licence=_LICENCES[about["dataset"]],
+        command=command,
+    )
+    with runs.atomic_path(folder / f"{name}.md") as temporary:
+        temporary.write_text(card, "utf-8")
+    return path
+
+
+def half(tensor: torch.Tensor) -> torch.Tensor:
+    """Half precision for what is floating, clipped to its range; counters stay as they are."""
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor.clamp(-65504, 65504).half()
