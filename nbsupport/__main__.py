@@ -204,6 +204,26 @@ def train(
     )
 
 
+@app.command()
+@_readable_errors
+def export(
+    run_name: Annotated[str, typer.Option("--run", metavar="NAME", help="The run that holds the trained TDANet.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the weights are to be called, e.g. cub64.")],
+    command: Annotated[str, typer.Option("--command", help="How the run was made; stands in the model card.")] = "",
+) -> None:
+    """Write a run's TDANet into nbsupport/pretrained (half precision, model card) and its numbers into book/results.
+
+    Numbers and weights only: no photograph, and no picture made from one, leaves the run folder.
+    """
+    from nbsupport import pretrained
+
+    opened = Run(run_name)
+    path = pretrained.export(opened, name, command or f"python -m nbsupport train --run {run_name}")
+    out.print(f"Weights and card: {_plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
+    for written in pretrained.export_results(opened, name):
+        out.print(f"Numbers: {_plain(written)}")
+
+
 def _existing(data: Path | None) -> str | None:
     """An absolute path, since the chapters run in another folder."""
     if data is None:

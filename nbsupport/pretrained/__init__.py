@@ -8,6 +8,7 @@ Not here: weights that a reader downloads or trains (``nbsupport.training``).
 
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from nbsupport import runs
@@ -31,7 +32,7 @@ An inpainting network that paints the hole of a photograph from what is visible 
 | Trained on | {photographs:,} photographs of `{dataset}` (training split, seed {seed}); {images:,} pictures seen |
 | Parameters | {parameters:,}, stored in half precision ({megabytes:.1f} MB) |
 | Time | {minutes:.0f} minutes on {device} |
-| Text encoder | matched to photographs first; R-precision {r_precision:.1%} on held-out photographs (chance {chance:.0%}) |
+| Text encoder | pre-trained; R-precision {r_precision:.1%} on held-out photographs (chance {chance:.0%}) |
 
 Error on {judged:,} held-out photographs, middle quarter hidden (mean absolute difference in the hole, from 0 to 2; 95 %
 interval from a bootstrap over groups):
@@ -50,7 +51,7 @@ nothing else, and its fills are soft. It cannot restore what really stood in the
 """
 
 _LICENCES = {
-    "cub": "CUB-200-2011 is for non-commercial research and education; no photograph can be read back from the weights.",
+    "cub": "CUB-200-2011, whose photographs they were trained on, is for non-commercial research and education.",
     "pets": "The Oxford-IIIT Pet photographs are under CC BY-SA 4.0, their owners keep the copyright.",
     "synthetic": "The synthetic birds are drawn by this project.",
     "folder": "The photographs belong to whoever made the run.",
@@ -99,12 +100,15 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
     from nbsupport.data import index
 
     dataset = index.load(run)
+    training = dict(record["config"])
+    if training.get("start_from"):
+        training["start_from"] = Path(training["start_from"]).name  # a path says nothing on another machine
     about = {
         "name": name,
         "config": config.to_mapping(),
         "dataset": indexed["config"]["dataset"],
         "split_seed": indexed["config"]["seed"],
-        "training": record["config"],
+        "training": training,
         "provenance": {key: record.get(key) for key in ("versions", "commit", "cores", "notes")},
         "results": {"tdanet": result, "matching": matched},
         "vocabulary": list(dataset.vocabulary.words),
@@ -135,6 +139,28 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
     with runs.atomic_path(folder / f"{name}.md") as temporary:
         temporary.write_text(card, "utf-8")
     return path
+
+
+def export_results(run: Run, name: str, folder: Path | None = None) -> list[Path]:
+    """Copy a run's numbers to ``book/results/<name>``: the results of chapter 4 as JSON, the curves thinned as CSV.
+
+    Returns: the files written; results that the run does not have are left out.
+    """
+    folder = folder or runs.project_root() / "book" / "results" / name
+    written = []
+    for stem in ("matching", "tdanet", "quality", "listening", "ablations"):
+        if (run / "results" / f"{stem}.json").exists():
+            written.append(folder / f"{stem}.json")
+            runs.write_json(written[-1], run.result(stem))
+    for stem, every in (("matching_log", 20), ("tdanet_log", 20)):
+        if (run / f"{stem}.csv").exists():
+            log = pd.read_csv(run / f"{stem}.csv")
+            means = log.groupby((log["step"] - 1) // every).mean()  # of what was measured in those steps
+            means["step"] = log.groupby((log["step"] - 1) // every)["step"].max()
+            written.append(folder / f"{stem}.csv")
+            with runs.atomic_path(written[-1]) as temporary:
+                means.round(5).to_csv(temporary, index=False)
+    return written
 
 
 def half(tensor: torch.Tensor) -> torch.Tensor:
