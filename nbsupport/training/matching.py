@@ -85,6 +85,7 @@ class LiteTrunk(nn.Module):
             self.network.load_state_dict({k: v for k, v in weights.items() if not k.startswith("classifier")})
         self.requires_grad_(False)
         self.region_channels, self.summary_channels = 112, 5 * sum(self.WIDTHS) + 1280
+        self.train(False)
 
     def train(self, mode: bool = True) -> "LiteTrunk":
         """Stays in evaluation mode: its batch statistics are ImageNet's."""
