@@ -1,0 +1,253 @@
+"""What can be set about TDANet's training: each switch does what it says, and what is written can be looked at."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tdanet_data
+import torch
+from PIL import Image
+
+from nbsupport.config import MatchingConfig, TDANetConfig, TrainingConfig
+from nbsupport.detectors import lite0
+from nbsupport.errors import ConfigError
+from nbsupport.runs import Run
+from nbsupport.tdanet.layers import seeded
+from nbsupport.tdanet.model import create
+from nbsupport.tdanet.text import TextEncoder
+from nbsupport.training import device, matching, recipe, records, step, tdanet
+from nbsupport.training.batches import Sampler
+
+SIZES = {"text_channels": 32, "word_channels": 16, "image_channels": 8, "caption_length": 12}
+
+
+def trainer_for(data, **changes):
+    with seeded(0):
+        matcher = matching.Matcher(matching.MatchingWeights(vocabulary_size=len(data.vocabulary), **SIZES))
+    config = TrainingConfig(**({"batch_size": 6, "base_channels": 8, "latent_channels": 8} | changes))
+    return step.Trainer(tdanet.build(data, matcher, config), matcher, config, device.fabric("float32"))
+
+
+def one_step(changes, number=1):
+    data = tdanet_data.dataset(12)
+    trainer = trainer_for(data, **changes)
+    sampler = Sampler(data, 12, 6, 0)
+    for count in range(1, number + 1):
+        values = trainer.train_step(sampler.batch(count))
+    return trainer, values
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    run = tdanet_data.run_with(monkeypatch, tdanet_data.dataset(), tmp_path / "runs" / "t")
+    matching.fit(run, MatchingConfig(steps=2, batch_size=6, **SIZES))
+    return run
+
+
+def test_without_an_auxiliary_share_there_is_no_second_path_and_the_prior_takes_its_place():
+    trainer, values = one_step({"auxiliary_share": 0.0})
+    assert list(trainer.judges) == ["inpainting"]
+    assert "l1_auxiliary" not in values and "kl_auxiliary" not in values and values["kl"] > 0
+    untouched = [p for name, p in trainer.model.named_parameters() if name.startswith("fusion_auxiliary")]
+    assert untouched and all(p.grad is None for p in untouched)
+
+
+@pytest.mark.parametrize(("share", "count"), [(1.0, 6), (0.5, 3), (0.1, 1)])
+def test_a_share_of_the_batch_takes_the_auxiliary_path(share, count):
+    data = tdanet_data.dataset(12)
+    trainer = trainer_for(data, auxiliary_share=share)
+    seen = []
+    trainer.judges["auxiliary"].register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    trainer.train_step(Sampler(data, 12, 6, 0).batch(1))
+    assert seen == [2 * count, count]  # real and painted, then painted alone
+
+
+def test_the_share_does_not_change_the_inpainting_path():
+    config = TDANetConfig(image_size=32, base_channels=8, latent_channels=8, vocabulary_size=20, caption_length=6)
+    model = create(config, 0).eval()
+    draw = torch.Generator().manual_seed(0)
+    images = torch.rand((4, 3, 32, 32), generator=draw) * 2 - 1
+    holes = torch.zeros((4, 1, 32, 32), dtype=torch.bool)
+    holes[:, :, 8:24, 8:24] = True
+    tokens, lengths = torch.randint(2, 20, (4, 6), generator=draw), torch.full((4,), 6)
+    noise = torch.randn((4, *model.latent_shape(32, 32)), generator=draw)
+    alone, shared = (model(images, holes, tokens, lengths, noise, other) for other in (None, noise[:2]))
+    whole = model(images, holes, tokens, lengths, noise, noise)
+    torch.testing.assert_close(alone.outputs[-1], shared.outputs[-1])
+    torch.testing.assert_close(whole.auxiliary_outputs[-1][:2], shared.auxiliary_outputs[-1])
+    assert len(shared.auxiliary_outputs[-1]) == 2 and alone.auxiliary_outputs is None
+
+
+def test_the_matching_loss_is_taken_in_every_nth_step_with_n_times_its_weight():
+    _, values = one_step({"matching_every": 2}, number=1)
+    assert "matching" not in values
+    _, values = one_step({"matching_every": 2, "weight_adversarial": 0.0, "weight_kl": 0.0}, number=2)
+    l1 = values["l1"] + 0.5 * values["l1_auxiliary"]
+    assert values["total"] == pytest.approx(20 * l1 + 2 * 0.1 * values["matching"], rel=1e-4)
+
+
+def test_the_average_follows_the_weights_and_forgets_the_start():
+    trainer, _ = one_step({"ema_decay": 0.5}, number=1)
+    name = "generator.enter.weight"
+    now, average = trainer.model.get_parameter(name), trainer.average.module.get_parameter(name)
+    torch.testing.assert_close(now, average)  # the first update takes the weights as they are
+    before = average.clone()
+    trainer.train_step(Sampler(tdanet_data.dataset(12), 12, 6, 0).batch(2))
+    decay = min(0.5, (1 + 1) / (10 + 1))
+    torch.testing.assert_close(average, decay * before + (1 - decay) * now)
+    assert not torch.equal(average, now)
+
+
+def test_gradients_are_clipped():
+    data = tdanet_data.dataset(12)
+    trainer = trainer_for(data, clip_gradient=0.01)
+    values = trainer.train_step(Sampler(data, 12, 6, 0).batch(1))
+    kept = torch.stack([p.grad.norm() for p in trainer.model.parameters() if p.grad is not None]).norm()
+    assert values["gradient"] > 0.01 and kept == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    factors = [step.learning_rate_factor(number, 1000, 100) for number in range(1, 1001)]
+    assert factors[0] == pytest.approx(0.01) and factors[99] == 1.0 and factors[-1] == pytest.approx(0.02)
+    assert all(a > b for a, b in zip(factors[99:], factors[100:], strict=False))
+
+
+@pytest.mark.parametrize("changes", [{"negate": False}, {"max_pool": False}])
+def test_ablations_of_the_attention_change_what_is_painted(changes):
+    sizes = {"image_size": 32, "base_channels": 8, "latent_channels": 8, "vocabulary_size": 20, "caption_length": 6}
+    draw = torch.Generator().manual_seed(0)
+    images = torch.rand((2, 3, 32, 32), generator=draw) * 2 - 1
+    holes = torch.zeros((2, 1, 32, 32), dtype=torch.bool)
+    holes[:, :, 8:24, 8:24] = True
+    tokens = torch.randint(2, 20, (2, 6), generator=draw)
+    outputs = []
+    for options in ({}, changes):
+        model = create(TDANetConfig(**sizes, **options), 0).eval()
+        noise = torch.zeros((2, *model.latent_shape(32, 32)))
+        outputs.append(model(images, holes, tokens, torch.full((2,), 6), noise))
+    assert not torch.allclose(outputs[0].outputs[-1], outputs[1].outputs[-1])
+    assert torch.allclose(outputs[0].attention, outputs[1].attention) == ("max_pool" in changes)
+
+
+def test_it_stops_early_and_keeps_the_best(run, monkeypatch, capsys):
+    scores = iter([0.5, 0.3, 0.4, 0.45, 0.2])
+    kept = []
+    monkeypatch.setattr(tdanet, "validation_l1", lambda trainer, dataset: next(scores))
+    save = tdanet.checkpoints.save_weights
+
+    def note(path, weights, config=None):
+        kept.append((path.name, {name: tensor.clone() for name, tensor in weights.items()}))
+        save(path, weights, config)
+
+    monkeypatch.setattr(tdanet.checkpoints, "save_weights", note)
+    sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0}
+    trained = tdanet.fit(run, TrainingConfig(steps=20, validate_every=2, patience=2, **sizes))
+    assert trained.log["step"].max() == 8 and trained.result["steps"] == 8
+    assert "stopped early at step 8" in capsys.readouterr().out
+    assert [name for name, _ in kept] == ["tdanet_best.safetensors"] * 2 + ["tdanet.safetensors"]
+    assert all(torch.equal(tensor, kept[1][1][name]) for name, tensor in kept[2][1].items())
+    assert not (run / tdanet.BEST).exists()
+
+
+def test_a_training_can_start_from_the_weights_of_another(run, tmp_path):
+    sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0}
+    first = tdanet.fit(run, TrainingConfig(steps=3, **sizes))
+    other = tmp_path / "first.safetensors"
+    other.write_bytes((run / tdanet.WEIGHTS).read_bytes())
+    config = TrainingConfig(steps=1, start_from=str(other), learning_rate=1e-7, **sizes)
+    second = tdanet.fit(run, config)
+    for name, tensor in first.model.named_parameters():
+        torch.testing.assert_close(tensor, second.model.get_parameter(name), atol=1e-5, rtol=0)
+
+
+def test_what_is_written_can_be_looked_at(run):
+    seen = []
+    sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "validate_every": 2, "sample_every": 2}
+    tdanet.fit(run, TrainingConfig(steps=5, **sizes), watch=lambda log: seen.append(len(log)))
+    assert seen == [2, 4, 5]  # after each validation, the last step's among them
+    grids = sorted(path.name for path in (run / records.SAMPLES).glob("*.png"))
+    assert grids == ["step_000002.png", "step_000004.png", "step_000005.png"]
+    with Image.open(run / records.SAMPLES / grids[0]) as picture:
+        assert picture.size == (4 * 34 - 2, 6 * 34 - 2)  # hole, filled, output, photograph; six photographs
+    events = list((run / "tensorboard" / "tdanet_log").glob("events*"))
+    assert len(events) == 1 and events[0].stat().st_size > 1000
+    log = pd.read_csv(run / tdanet.LOG)
+    assert {"l1", "kl", "adversarial", "gradient", "seconds", "validation_hole_l1"} <= set(log.columns)
+
+
+def test_a_resumed_log_drops_what_came_after_the_checkpoint(run):
+    log = records.Log(run, "log.csv")
+    for number in range(1, 6):
+        log.add({"step": number, "l1": number / 10})
+    log.write()
+    log.close()
+    resumed = records.Log(run, "log.csv", step=3)
+    assert resumed.table()["step"].tolist() == [1, 2, 3]
+    resumed.close()
+
+
+def test_a_grid_puts_columns_side_by_side():
+    black, white = np.zeros((3, 4, 5, 3), np.uint8), np.full((3, 4, 5, 3), 200, np.uint8)
+    whole = records.grid([black, white], gap=1)
+    assert whole.shape == (3 * 5 - 1, 2 * 6 - 1, 3)
+    assert (whole[:4, :5] == 0).all() and (whole[:4, 5] == 255).all() and (whole[:4, 6:] == 200).all()
+
+
+def test_the_text_encoder_can_be_an_lstm():
+    encoder = TextEncoder(20, 8, 16, "lstm")
+    text = encoder(torch.tensor([[2, 3, 4], [5, 0, 0]]), torch.tensor([3, 1]))
+    assert isinstance(encoder.recurrent, torch.nn.LSTM)
+    assert text.words.shape == (2, 16, 3) and text.sentence.shape == (2, 16)
+    with pytest.raises(ConfigError, match="recurrent"):
+        MatchingConfig(recurrent="rnn")
+
+
+@pytest.mark.skipif(lite0.weights_file() is None, reason="the package with EfficientNet-Lite0's weights is missing")
+def test_frozen_features_are_computed_once_and_are_those_of_the_photograph(run):
+    data = tdanet_data.dataset()
+    sizes = {**SIZES, "vocabulary_size": len(data.vocabulary)}
+    with seeded(0):
+        model = matching.Matcher(
+            matching.MatchingWeights(image_trunk="efficientnet_lite0", **sizes), imagenet=True
+        ).eval()
+    before = {name: tensor.clone() for name, tensor in model.image.trunk.state_dict().items()}
+    batch = Sampler(data, 12, 6, 0).pictures(1)
+    assert batch.flipped.any() and not batch.flipped.all()
+    pictures = matching._Pictures(model, data, 6, device.choose("float32"))
+    with torch.no_grad():
+        for kept, fresh in zip(pictures.encode(batch), model.image(batch.images), strict=True):
+            torch.testing.assert_close(kept, fresh, atol=2e-2, rtol=2e-2)  # kept in half precision
+    config = {"steps": 3, "batch_size": 6, "image_trunk": "efficientnet_lite0", "dropout": 0.2, "word_dropout": 0.2}
+    trained = matching.fit(run, MatchingConfig(**config, **SIZES, word_pairs=4)).model
+    after = trained.image.trunk.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    images = batch.images.clone().requires_grad_()
+    sum(trained.loss(images, trained.text(batch.tokens, batch.lengths), torch.arange(6))).backward()
+    assert images.grad.abs().sum() > 0  # TDANet is taught through the frozen trunk
+
+
+def test_forgotten_words_become_unknown_and_padding_stays():
+    tokens = torch.tensor([[5, 6, 7, 0, 0]] * 200)
+    assert torch.equal(matching._forget(tokens, 0.0, 1), tokens)
+    forgotten = matching._forget(tokens, 0.3, 1)
+    assert (forgotten[:, 3:] == 0).all()
+    assert 0.2 < (forgotten[:, :3] == 1).float().mean() < 0.4
+
+
+def test_configurations_come_from_the_chapter_s_parameters():
+    parameters = {"matching_steps": 7, "matching_dropout": 0.1, "steps": 9, "negate": False, "judged": 5, "seed": 3}
+    assert recipe.matching_config(parameters) == MatchingConfig(steps=7, dropout=0.1, seed=3)
+    assert recipe.training_config(parameters) == TrainingConfig(steps=9, negate=False, seed=3)
+
+
+def test_ablations_are_trainings_of_their_own_and_end_in_one_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("NBSUPPORT_RUNS", str(tmp_path))
+    data = {"dataset": "synthetic", "count": 24, "image_size": 32}
+    training = {"steps": 2, "batch_size": 4, "base_channels": 8, "latent_channels": 8, "seed": 0, "matching_steps": 0}
+    run = Run("ablated")
+    table = recipe.ablate(run, {1: data, 4: training}, ["repaired", "no negation"])
+    assert table["variant"].tolist() == ["repaired", "no negation"]
+    assert (table["hole_l1_low"] <= table["hole_l1"]).all() and (table["hole_l1"] <= table["hole_l1_high"]).all()
+    assert run.result("ablations")["rows"][1]["variant"] == "no negation"
+    assert not Run(run.path / "ablations" / "no_negation").require("tdanet")["config"]["negate"]
+    with pytest.raises(ConfigError, match="no negation"):
+        recipe.ablate(run, {1: data, 4: training}, ["no negations"])
