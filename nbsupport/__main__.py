@@ -51,7 +51,7 @@ out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 RunOption = Annotated[
-    str | None, typer.Option("--run", metavar="NAME", help="Name of the run; default: DATASET-PROFILE.")
+    str | None, typer.Option("--run", "-r", metavar="NAME", help="Name of the run; default: DATASET-PROFILE.")
 ]
 DatasetOption = Annotated[str, typer.Option(metavar="|".join(DATASETS), help="Where the photographs come from.")]
 ProfileOption = Annotated[
@@ -176,7 +176,8 @@ def train(
 ) -> None:
     """Train the text encoder and TDANet without notebooks (chapters 1 and 4), e.g. on a machine without Jupyter.
 
-    A training that was stopped goes on where it was. With torchrun, the processes share each batch.
+    A training that was stopped goes on where it was. With torchrun, the processes share each batch; torchrun has options
+    that begin with --run itself, so write -r for the run's name there.
 
     [bold]Examples[/bold]
 
@@ -198,10 +199,9 @@ def train(
         out.print(recipe.ablate(opened, parameters, chosen).round(4).to_string(index=False))
         return
     result = recipe.train(opened, parameters).result
-    out.print(
-        f"{result['images']:,} pictures in {result['seconds']:.0f} s ({result['images_per_second']:.1f}/s); in-hole L1 "
-        f"on validation photographs {result['validation_hole_l1']:.4f}. Results: {_plain(opened.path / 'results')}"
-    )
+    rate, error = result["images_per_second"], result["validation_hole_l1"]
+    out.print(f"{result['images']:,} pictures in {result['seconds']:.0f} s ({rate:.1f}/s).")
+    out.print(f"In-hole L1 on validation photographs {error:.4f}. Results: {_plain(opened.path / 'results')}")
 
 
 @app.command()

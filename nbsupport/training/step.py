@@ -198,7 +198,9 @@ class Trainer:
         owners = [p for p in module.parameters() if p.grad is not None]
         flat = self.fabric.all_reduce(torch.cat([p.grad.flatten() for p in owners]), reduce_op="mean")
         for parameter, part in zip(owners, flat.split([p.numel() for p in owners]), strict=True):
-            parameter.grad = part.view_as(parameter).to(parameter.dtype)
+            parameter.grad.copy_(
+                part.view_as(parameter)
+            )  # in its own memory layout, which fused Adam takes for granted
 
     def state(self, fingerprint: str) -> dict:
         """Everything that the next step depends on."""

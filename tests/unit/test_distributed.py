@@ -29,7 +29,7 @@ SETTINGS = {
 def train(tmp_path, name, processes):
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "29713"]
     command = [sys.executable, *(launcher if processes > 1 else []), "-m", "nbsupport", "train", "--profile", "smoke"]
-    command += ["--run", name, *(f"--set={key}={value}" for key, value in SETTINGS.items())]
+    command += ["-r", name, *(f"--set={key}={value}" for key, value in SETTINGS.items())]
     environment = os.environ | {"NBSUPPORT_RUNS": str(tmp_path), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
