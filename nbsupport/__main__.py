@@ -176,8 +176,8 @@ def train(
 ) -> None:
     """Train the text encoder and TDANet without notebooks (chapters 1 and 4), e.g. on a machine without Jupyter.
 
-    A training that was stopped goes on where it was. With torchrun, the processes share each batch; torchrun has options
-    that begin with --run itself, so write -r for the run's name there.
+    A training that was stopped goes on where it was. With torchrun, the processes share each batch; torchrun has
+    options of its own that begin with --run, so write -r for the run's name there.
 
     [bold]Examples[/bold]
 
