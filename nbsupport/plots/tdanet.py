@@ -1,12 +1,17 @@
-"""Figures of chapters 3 and 4: the architecture, attention over words, losses as they fall, filled holes."""
+"""Figures of chapter 3: the architecture, what each box made of one photograph, attention drawn over the picture.
+
+Not here: what the network did (``tdanet.walkthrough``), and the figures of its training (``plots.training``).
+"""
 
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from nbsupport.config import TDANetConfig
 from nbsupport.plots.style import COLOURS, hide_region, picture_grid
@@ -14,6 +19,7 @@ from nbsupport.tdanet.encoder import halvings
 from nbsupport.tdanet.layers import widths
 
 _SHARED, _INPAINTING, _AUXILIARY, _JUDGE = COLOURS["neutral"], COLOURS["fake"], COLOURS["real"], COLOURS["good"]
+_PATHS = {"inpainting path": _INPAINTING, "auxiliary path": _AUXILIARY}
 
 
 def architecture_diagram(config: TDANetConfig) -> Figure:
@@ -48,11 +54,14 @@ def architecture_diagram(config: TDANetConfig) -> Figure:
         x, y = (start[0] + end[0]) / 2 + shift[0], (start[1] + end[1]) / 2 + shift[1]
         axis.text(x, y, label, ha="center", va="center", fontsize=7, color=colour)
 
-    box(8, 44, f"visible part $I_m$\n3x{size}x{size} + mask", _INPAINTING)
+    repaired = config.preset == "repaired"
+    encoder = "image encoder\nhalves, then\n7 residual layers" if repaired else "image encoder\n7 residual layers"
+    mask = " + mask" if repaired else ""
+    box(8, 44, f"visible part $I_m$\n3x{size}x{size}{mask}", _INPAINTING)
     box(8, 28, "caption\n" + f"{config.caption_length} words", _SHARED)
-    box(8, 12, f"removed part $I_c$\n3x{size}x{size} + mask\n(training only)", _AUXILIARY)
-    box(27, 44, "image encoder\n7 residual layers", _SHARED)
-    box(27, 28, "text encoder\nGRU, two directions", _SHARED)
+    box(8, 12, f"removed part $I_c$\n3x{size}x{size}{mask}\n(training only)", _AUXILIARY)
+    box(27, 44, encoder, _SHARED)
+    box(27, 28, f"text encoder\n{config.recurrent.upper()}, two directions", _SHARED)
     box(27, 12, "image encoder\n(the same)", _SHARED)
     box(48, 40, "dual attention\nscores negated,\nmax-pooling", _INPAINTING)
     box(48, 14, "dual attention\nscores kept,\nmax-pooling", _AUXILIARY)
@@ -76,7 +85,8 @@ def architecture_diagram(config: TDANetConfig) -> Figure:
     arrow((72.8, 38.5), (79, 34), "$r = h + N(\\mu,\\sigma)$", _INPAINTING, shift=(-2.2, -3.9))
     arrow((72.8, 16), (79, 20.2), "$r' = h + N(\\mu',\\sigma')$", _AUXILIARY, shift=(6.2, -1.8))
     arrow((67, 18), (67, 36), f"KL, {latent}x{side}x{side}", _JUDGE, shift=(-5.4, 0), dashed=True)
-    arrow((30, 47.8), (89, 34), f"$v_l$ of the visible part {low}", _INPAINTING, bend=-0.36, shift=(-4, 13.2))
+    look = f"$v_l$ {low}" + (" and every finer resolution" if repaired else "") + ", of the visible part"
+    arrow((30, 47.8), (89, 34), look, _INPAINTING, bend=-0.36, shift=(-4, 13.2))
     arrow((91.3, 30), (98.2, 37), colour=_INPAINTING)
     arrow((91.3, 24), (98.2, 17), colour=_AUXILIARY)
     arrow((106, 43.8), (106, 48.8), colour=_JUDGE)
@@ -105,35 +115,126 @@ def words_kept(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def attention_maps(picture: np.ndarray, hole: np.ndarray, maps: np.ndarray, words: Sequence[str]) -> Figure:
-    """Where each word is attended to: maps (L, h, w) float in [0, 1] over the masked picture (H, W, 3) uint8."""
-    columns = min(6, len(words))
-    rows = -(-len(words) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.7 * columns, 1.9 * rows), squeeze=False)
-    height, width = hole.shape
-    low, top = float(maps.min()), max(float(maps.max()), float(maps.min()) + 1e-6)
+def attention_maps(
+    picture: np.ndarray, hole: np.ndarray, maps: Mapping[str, np.ndarray], words: Sequence[str], columns: int = 6
+) -> Figure:
+    """The attention of each position to each word, drawn over the picture: for every word one small picture a path.
+
+    Args:
+        picture: (H, W, 3) uint8. hole: (H, W) bool, True = hole.
+        maps: ``inpainting path`` and ``auxiliary path`` (or one of them) -> (L, h, w) float in [0, 1], NaN where a
+            position takes no part; see `walkthrough.word_maps`. words: L of them, in the order to be drawn.
+    """
+    seen = {
+        "inpainting path": ("left over by\nthe visible part", hide_region(picture, hole, (255, 255, 255))),
+        "auxiliary path": ("shown by\nthe removed part", hide_region(picture, ~hole, (255, 255, 255))),
+    }
+    columns = min(columns, len(words))
+    lines = -(-len(words) // columns) * len(maps)
+    figure, axes = plt.subplots(lines, columns, figsize=(1.45 * columns + 1.3, 1.66 * lines), squeeze=False)
+    low = min(float(np.nanmin(own)) for own in maps.values())
+    top = max(low + 1e-6, *(float(np.nanmax(own)) for own in maps.values()))
     for axis in axes.flat:
-        axis.axis("off")
-    for axis, word, weights in zip(axes.flat, words, maps, strict=False):
-        axis.imshow(hide_region(picture, hole, (255, 255, 255)))
-        shown = axis.imshow(weights, vmin=low, vmax=top, cmap="magma", alpha=0.65, extent=(0, width, height, 0))
-        axis.set_title(word, loc="center", fontsize=9)
-    figure.colorbar(shown, ax=axes, shrink=0.8, label="attention")
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for number, word in enumerate(words):
+        block, column = divmod(number, columns)
+        for line, (path, own) in enumerate(maps.items()):
+            axis = axes[block * len(maps) + line, column]
+            shown = _overlay(axis, seen[path][1], own[number], low, top)
+            mean = np.nanmean(own[number])
+            axis.set_title(f"{word}  {mean:.3f}" if line == 0 else f"{mean:.3f}", loc="center", fontsize=8.5)
+            if column == 0:
+                axis.set_ylabel(seen[path][0], fontsize=7.5, color=_PATHS[path])
+            if path == "auxiliary path" and hole.any():  # the removed part alone, enlarged
+                ys, xs = np.where(hole)
+                axis.set(xlim=(xs.min(), xs.max() + 1), ylim=(ys.max() + 1, ys.min()))
+    figure.colorbar(shown, ax=axes, shrink=min(0.8, 2.2 / lines), label="attention", pad=0.02)
     plt.close(figure)
     return figure
 
 
-def filled(
-    originals: np.ndarray, holes: np.ndarray, outputs: np.ndarray, captions: Sequence[str], cell: float = 1.5
-) -> Figure:
-    """Rows of original | masked | inpainted | difference, with the caption under each row.
+def _overlay(axis: plt.Axes, picture: np.ndarray, heat: np.ndarray, low: float, top: float) -> ScalarMappable:
+    """Draw (h, w) float over a picture, the more solid the higher; NaN: nothing. Returns what a colour bar needs."""
+    scale = ScalarMappable(Normalize(low, top), "plasma")
+    height, width = picture.shape[:2]
+    colours = scale.to_rgba(np.nan_to_num(heat, nan=low))
+    colours[..., 3] = np.where(np.isnan(heat), 0, 0.85 * np.clip((heat - low) / (top - low), 0, 1) ** 0.7)
+    axis.imshow(picture)
+    axis.imshow(colours, extent=(0, width, height, 0))
+    return scale
 
-    Args: originals, outputs (B, H, W, 3) uint8; holes (B, H, W) bool, True = hole. The difference is the absolute
-        error over colours, from black (equal) to white (as far apart as can be).
+
+def feature_maps(levels: Mapping[str, np.ndarray], count: int = 8) -> Figure:
+    """The channels that vary most of each level of the encoder, a row for each; values (C, h, w) float."""
+    figure, axes = plt.subplots(len(levels), count, figsize=(1.1 * count + 1.6, 1.2 * len(levels)), squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for line, (name, features) in zip(axes, levels.items(), strict=True):
+        liveliest = np.argsort(-features.std(axis=(1, 2)))[:count]
+        for axis, channel in zip(line, liveliest, strict=False):
+            axis.imshow(features[channel], cmap="gray")
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8.5)
+    plt.close(figure)
+    return figure
+
+
+def heat(picture: np.ndarray, maps: Mapping[str, np.ndarray]) -> Figure:
+    """Heat maps over one picture, side by side, each on its own scale: title -> (h, w) float."""
+    figure, axes = plt.subplots(1, len(maps), figsize=(2.5 * len(maps), 2.3), squeeze=False)
+    height, width = picture.shape[:2]
+    for axis, (title, own) in zip(axes[0], maps.items(), strict=True):
+        axis.imshow(picture)
+        shown = axis.imshow(own, cmap="magma", alpha=0.7, extent=(0, width, height, 0))
+        axis.axis("off")
+        axis.set_title(title, loc="center", fontsize=9)
+        figure.colorbar(shown, ax=axis, shrink=0.75)
+    plt.close(figure)
+    return figure
+
+
+def texture_sources(
+    picture: np.ndarray, hole: np.ndarray, places: Sequence[tuple[int, int]], maps: np.ndarray
+) -> Figure:
+    """Where some cells of the hole fetch their texture: a picture for each, the cell marked.
+
+    Args: places: (row, column) of cells; maps: (len(places), h, w) float, as `walkthrough.texture_sources` gives them.
     """
-    difference = np.abs(originals.astype(np.int16) - outputs).mean(axis=-1) / 255
-    rows = [[o, hide_region(o, h), f, d] for o, h, f, d in zip(originals, holes, outputs, difference, strict=True)]
-    return picture_grid(rows, ("original", "masked", "inpainted", "difference"), captions, cell)
+    figure, axes = plt.subplots(1, len(places), figsize=(2.2 * len(places) + 0.8, 2.3), squeeze=False)
+    height, width = hole.shape
+    cell = height / maps.shape[1], width / maps.shape[2]
+    for axis, (row, column), own in zip(axes[0], places, maps, strict=True):
+        weights = np.where(own > 0, own, np.nan)
+        shown = _overlay(axis, hide_region(picture, hole, (255, 255, 255)), weights, 0.0, float(maps.max()))
+        corner = column * cell[1], row * cell[0]
+        axis.add_patch(Rectangle(corner, cell[1], cell[0], fc=COLOURS["hole"], ec="black", lw=0.8))
+        axis.axis("off")
+    figure.colorbar(shown, ax=axes, shrink=0.8, label="weight")
+    plt.close(figure)
+    return figure
+
+
+def draws(picture: np.ndarray, hole: np.ndarray, drawn: np.ndarray, shown: int = 5) -> Figure:
+    """Several fillings of one hole, and last the standard deviation over all of them as a heat map.
+
+    Args: picture (H, W, 3) uint8; hole (H, W) bool, True = hole; drawn (B, H, W, 3) uint8, of which `shown` are drawn.
+    """
+    first = drawn[:shown]
+    count = len(first) + 2
+    figure, axes = plt.subplots(1, count, figsize=(1.55 * count + 0.6, 1.9))
+    titles = ["masked", *(f"draw {number + 1}" for number in range(len(first))), f"deviation over {len(drawn)}"]
+    for axis, title in zip(axes, titles, strict=True):
+        axis.axis("off")
+        axis.set_title(title, loc="center", fontsize=9)
+    for axis, view in zip(axes, [hide_region(picture, hole), *first], strict=False):
+        axis.imshow(view)
+    deviation = drawn.astype(float).std(axis=0).mean(axis=-1)
+    heat_map = axes[-1].imshow(deviation, cmap="magma", vmin=0)
+    axes[-1].contour(hole, levels=[0.5], colors="white", linewidths=0.8)
+    figure.colorbar(heat_map, ax=axes[-1], shrink=0.8, label="grey levels")
+    plt.close(figure)
+    return figure
 
 
 def scales(outputs: Mapping[str, Sequence[np.ndarray]]) -> Figure:
@@ -141,72 +242,3 @@ def scales(outputs: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     rows = list(outputs.values())
     titles = [f"{picture.shape[0]}x{picture.shape[1]}" for picture in rows[0]]
     return picture_grid(rows, titles, list(outputs))
-
-
-def losses(log: pd.DataFrame) -> Figure:
-    """Every loss of `tdanet_log.csv` over the steps, thin as measured and bold as a running mean."""
-    panels = {
-        "L1 (weighted to the hole)": ("l1", "l1_auxiliary"),
-        "KL divergence": ("kl", "kl_auxiliary"),
-        "adversarial": ("adversarial", "discriminators"),
-        "matching": ("matching",),
-    }
-    held = {title: [c for c in names if c in log] for title, names in panels.items()}
-    held = {title: names for title, names in held.items() if names}
-    colours = {"l1": _INPAINTING, "kl": _INPAINTING, "adversarial": _INPAINTING, "matching": _INPAINTING}
-    figure, axes = plt.subplots(1, len(held), figsize=(3.1 * len(held), 2.6), squeeze=False)
-    window = max(1, len(log) // 25)
-    for axis, (title, names) in zip(axes[0], held.items(), strict=True):
-        for name in names:
-            colour = colours.get(name, _JUDGE if name == "discriminators" else _AUXILIARY)
-            axis.plot(log["step"], log[name], color=colour, lw=0.5, alpha=0.35)
-            smooth = log[name].rolling(window, min_periods=1).mean()
-            axis.plot(log["step"], smooth, color=colour, lw=1.8, label=name.replace("_", " "))
-        if title.startswith("KL"):
-            axis.set_yscale("log")
-        axis.set(title=title, xlabel="step")
-        axis.margins(y=0.25)
-        axis.legend(fontsize=7, loc="upper right")
-    plt.close(figure)
-    return figure
-
-
-def matching_losses(log: pd.DataFrame, batch_size: int) -> Figure:
-    """Word and sentence loss of the matching over the steps, with the level of guessing."""
-    figure, axis = plt.subplots(figsize=(5, 2.6))
-    for name, colour in (("words", _AUXILIARY), ("sentence", _INPAINTING)):
-        axis.plot(
-            log["step"], log[name].rolling(max(1, len(log) // 25), min_periods=1).mean(), color=colour, label=name
-        )
-    axis.axhline(np.log(batch_size), color="black", lw=0.8, ls="--", label="guessing")
-    axis.set(xlabel="step", ylabel="loss", ylim=(0, None))
-    axis.legend(fontsize=8)
-    plt.close(figure)
-    return figure
-
-
-def progress(log: pd.DataFrame, baselines: Mapping[str, float]) -> Figure:
-    """In-hole L1 on validation photographs over the steps, beside the level of each baseline."""
-    held = log.dropna(subset="validation_hole_l1")
-    figure, axis = plt.subplots(figsize=(5.5, 2.8))
-    axis.plot(held["step"], held["validation_hole_l1"], "o-", color=_INPAINTING, label="TDANet, validation")
-    for (name, level), style in zip(baselines.items(), ("--", ":", "-.", "-"), strict=False):
-        axis.axhline(level, color=_SHARED, ls=style, lw=1, label=f"{name.replace('_', ' ')}, test")
-    axis.set(xlabel="step", ylabel="L1 inside the hole")
-    axis.legend(fontsize=8)
-    plt.close(figure)
-    return figure
-
-
-def comparison(hole_l1: Mapping[str, Mapping[str, float]]) -> Figure:
-    """In-hole L1 of each method with its interval (``results/tdanet.json``, key ``hole_l1``); less is better."""
-    figure, axis = plt.subplots(figsize=(5.5, 0.5 * len(hole_l1) + 0.9))
-    for place, (name, number) in enumerate(reversed(hole_l1.items())):
-        colour = _INPAINTING if name.startswith("tdanet") else _SHARED
-        reach = [[number["value"] - number["low"]], [number["high"] - number["value"]]]
-        axis.errorbar(number["value"], place, xerr=reach, fmt="o", color=colour, capsize=3)
-    axis.set_yticks(range(len(hole_l1)), [name.replace("_", " ") for name in reversed(hole_l1)])
-    axis.set(xlabel="L1 inside the hole (scale -1 to 1); bars: 95 % interval", ylim=(-0.6, len(hole_l1) - 0.4))
-    axis.set_xlim(left=0)
-    plt.close(figure)
-    return figure

@@ -3,6 +3,7 @@
 Not here: drawing (``plots.tdanet``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ BOXES = {
     "join": "multimodal feature h",
     "fusion": "fusion F",
     "fusion_auxiliary": "fusion F'",
+    "generator.attention": "short+long-term attention",
     "generator": "generator",
 }
 
@@ -105,6 +107,8 @@ def sample(model: TDANet, chosen: Example, seed: int, count: int) -> np.ndarray:
 def _tensors(value: object) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
+    if isinstance(value, dict):
+        return [tensor for key in sorted(value) for tensor in _tensors(value[key])]
     return [tensor for item in value for tensor in _tensors(item)] if isinstance(value, tuple | list) else []
 
 
@@ -134,7 +138,8 @@ def trace(model: TDANet, chosen: Example, seed: int) -> pd.DataFrame:
         )
 
     handles = [
-        getattr(model, name).register_forward_hook(lambda m, i, o, name=name: note(m, i, o, name)) for name in BOXES
+        model.get_submodule(name).register_forward_hook(lambda m, i, o, name=name: note(m, i, o, name))
+        for name in BOXES
     ]
     try:
         run_both_paths(model, chosen, seed)
@@ -142,6 +147,15 @@ def trace(model: TDANet, chosen: Example, seed: int) -> pd.DataFrame:
         for handle in handles:
             handle.remove()
     return pd.DataFrame(rows)
+
+
+@torch.no_grad()
+def levels(model: TDANet, chosen: Example) -> dict[str, np.ndarray]:
+    """What the encoder makes of the visible part, from fine to coarse: a name with its shape -> (C, h, w) float."""
+    encoded = model.eval().encoder(chosen.images, chosen.holes)
+    found = {f"skip, stride {2**level}": encoded.fine[level] for level in sorted(encoded.fine) if level}
+    found |= {"v_l": encoded.low, "v_h": encoded.high}
+    return {f"{name}\n{'x'.join(map(str, part.shape[1:]))}": part[0].float().numpy() for name, part in found.items()}
 
 
 @torch.no_grad()
@@ -158,10 +172,10 @@ def kept_words(model: TDANet, chosen: Example) -> pd.DataFrame:
     columns = {}
     for name, unknown, negate in (
         ("visible part", chosen.holes, False),
-        ("inpainting path", chosen.holes, True),
+        ("inpainting path", chosen.holes, model.config.negate),
         ("auxiliary path", ~chosen.holes, False),
     ):
-        high = model.encoder(chosen.images, unknown)[1]
+        high = model.encoder(chosen.images, unknown).high
         where = pool_mask(~unknown, high.shape[-2:])
         _, weights = model.attention(high, text, where, negate=negate)
         columns[name] = weights[0, where.flatten()].mean(dim=0)[:count].numpy()
@@ -169,7 +183,33 @@ def kept_words(model: TDANet, chosen: Example) -> pd.DataFrame:
 
 
 def word_maps(painted: Painted, chosen: Example, auxiliary: bool = False) -> np.ndarray:
-    """The attention of every position to each word: (L', h, w) float in [0, 1], L' the number of words."""
+    """The attention of the positions of a path to each word: (L', h, w) float in [0, 1], L' the number of words.
+
+    NaN where a position takes no part: in the hole for the inpainting path, outside it for the auxiliary path.
+    """
     weights = painted.auxiliary_attention if auxiliary else painted.attention
-    height, width = painted.latent.mean.shape[-2:]
-    return weights[0].T[: int(chosen.lengths[0])].reshape(-1, height, width).numpy()
+    size = painted.latent.mean.shape[-2:]
+    maps = weights[0].float().T[: int(chosen.lengths[0])].reshape(-1, *size)
+    where = pool_mask(chosen.holes if auxiliary else ~chosen.holes, size)[0]
+    return maps.masked_fill(~where, float("nan")).numpy()
+
+
+@torch.no_grad()
+def texture_sources(model: TDANet, chosen: Example, seed: int, places: Sequence[tuple[int, int]]) -> np.ndarray:
+    """The long-term attention of some cells: how much each visible cell's v_l weighs in what they fetch.
+
+    Args: places: (row, column) of cells at v_l's resolution. Returns (len(places), h, w) float; each sums to 1.
+    """
+    box, caught = model.generator.attention, []
+    handle = box.register_forward_pre_hook(lambda module, inputs: caught.append(inputs))
+    try:
+        model.eval()(*chosen.inputs(), noise(model, chosen, seed))
+    finally:
+        handle.remove()
+    decoder, low, hole = caught[0]
+    query = box.query(decoder).flatten(2).transpose(1, 2)  # (1, N, K)
+    energy = (query @ query.transpose(1, 2)).float() / query.shape[-1] ** 0.5
+    hidden = hole.flatten(1)[:, None, :]
+    weights = energy.masked_fill(hidden & ~hidden.all(), float("-inf")).softmax(dim=-1)[0]
+    height, width = low.shape[-2:]
+    return weights[[row * width + column for row, column in places]].reshape(-1, height, width).numpy()

@@ -1,0 +1,92 @@
+"""Tables of chapter 4: numbers with their intervals, and words such as "better" that come from an interval.
+
+They are made from what ``results/*.json`` holds, so that no number has to be typed. Not here: the numbers
+(``quality.report``) and the figures of them (``plots.training``).
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+
+def readable(name: str) -> str:
+    """The name of a method or measure for a figure.
+
+    >>> readable("navier_stokes"), readable("tdanet")
+    ('Navier–Stokes', 'TDANet')
+    """
+    known = {"navier_stokes": "Navier–Stokes", "telea": "Telea", "tdanet": "TDANet", "lpips_alex": "LPIPS",
+             "st_lpips_alex": "ST-LPIPS", "hole_l1": "L1", "hole_psnr": "PSNR", "hole_ssim": "SSIM", "hole_tv": "TV",
+             "hole_tv_photograph": "TV of the photograph"}  # fmt: skip
+    return known.get(name, name.replace("_", " "))
+
+
+def spoken(interval: Mapping, digits: int = 3, share: bool = False) -> str:
+    """An interval in words: ``0.123 (0.110 to 0.140)``; a share as a percentage; a dash where there is none.
+
+    >>> spoken({"value": 0.5, "low": 0.25, "high": 0.75}, share=True)
+    '50% (25% to 75%)'
+    """
+    if interval["value"] is None:
+        return "–"
+    form = ".0%" if share else f".{digits}f"
+    low, high = ("?" if interval[end] is None else format(interval[end], form) for end in ("low", "high"))
+    return f"{interval['value']:{form}} ({low} to {high})"
+
+
+def verdict(interval: Mapping, above: str = "better", below: str = "worse", tie: str = "a tie") -> str:
+    """What a difference with its interval allows to say: `above` 0, `below` 0, or a `tie` when 0 lies within."""
+    if interval["low"] is None or interval["low"] <= 0 <= interval["high"]:
+        return tie
+    return above if interval["low"] > 0 else below
+
+
+def interval_table(intervals: Mapping[str, Mapping], words: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Rows of differences with their intervals and what they allow to say.
+
+    Args: intervals: name -> {value, low, high}. words: ``above``, ``below``, ``tie`` for :func:`verdict`.
+    """
+    rows = {
+        readable(name): {
+            **{key: own[key] for key in ("value", "low", "high")},
+            "verdict": verdict(own, **(words or {})),
+        }
+        for name, own in intervals.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def measures_table(measures: Mapping[str, Mapping[str, Mapping]], names: Mapping[str, str]) -> pd.DataFrame:
+    """Some measures of every method with intervals, as text.
+
+    Args: measures: as for :func:`comparison`. names: measure -> head of its column; a measure nobody has is left out.
+    """
+    rows = {}
+    for method, kinds in measures.items():
+        for kind, own in kinds.items():
+            label = readable(method) + (f", {kind} caption" if kind != "none" else "")
+            digits = {name: 1 if "psnr" in name else 3 for name in names}
+            rows[label] = {head: spoken(own[name], digits[name]) for name, head in names.items() if name in own}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def caption_table(effects: Mapping[str, Mapping[str, Mapping]], names: Mapping[str, str]) -> pd.DataFrame:
+    """What another caption costs: a row for each measure and kind, the paired difference, and the p values.
+
+    Args: effects: ``mismatched``, ``empty`` -> measure -> interval with ``t_test`` and ``wilcoxon``, from
+        ``quality.report(...)["caption_effect"]``. names: measure -> what the row is called.
+    """
+    rows = []
+    for name, label in names.items():
+        for kind, own in effects.items():
+            if name in own:
+                held = own[name]
+                p_values = {test: _p_value(held[key]) for test, key in (("t-test", "t_test"), ("Wilcoxon", "wilcoxon"))}
+                rows.append({"measure": label, "instead": kind, "costs": spoken(held, 4), **p_values})
+    return pd.DataFrame(rows)
+
+
+def _p_value(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "below 0.0001" if value < 1e-4 else f"{value:.4f}"

@@ -1,0 +1,184 @@
+"""Figures of chapter 4: losses as they fall, samples over time, filled holes, methods beside each other.
+
+Not here: the numbers (``quality``), tables of them (``plots.tables``), and figures on captions (``plots.listening``).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from nbsupport.plots.style import COLOURS, hide_region, picture_grid
+from nbsupport.plots.tables import readable
+
+_NEUTRAL, _INPAINTING, _AUXILIARY, _JUDGE = (COLOURS[name] for name in ("neutral", "fake", "real", "good"))
+
+#: Panels of :func:`losses`: title -> columns of ``tdanet_log.csv`` and their colours. A column that is not there, since
+#: a training without auxiliary path has no losses of it, is left out.
+_PANELS = {
+    "L1, weighted to the hole": {"l1": _INPAINTING, "l1_auxiliary": _AUXILIARY},
+    "error in the hole": {"hole_l1": _INPAINTING},
+    "KL divergence": {"kl": _INPAINTING, "kl_auxiliary": _AUXILIARY},
+    "adversarial": {"adversarial": _INPAINTING, "discriminators": _JUDGE},
+    "matching": {"matching": _INPAINTING},
+    "norm of the gradient": {"gradient": _NEUTRAL},
+}
+_LOGARITHMIC = ("KL divergence", "norm of the gradient")
+
+
+def losses(log: pd.DataFrame, clip: float | None = None, steps: int | None = None) -> Figure:
+    """Every loss of ``tdanet_log.csv`` over the steps, thin as measured and bold as a running mean.
+
+    Args:
+        log: so far; a value that a step did not have is NaN. clip: the largest gradient that is not clipped, drawn as a
+            dashed line. steps: of the whole training, so that the axis stands still while the curves grow.
+    """
+    held = {title: [name for name in names if name in log] for title, names in _PANELS.items()}
+    held = {title: names for title, names in held.items() if names}
+    columns = min(3, len(held))
+    figure, axes = plt.subplots(-(-len(held) // columns), columns, figsize=(9.6, 2.3 * -(-len(held) // columns)),
+                                squeeze=False, sharex=True)  # fmt: skip
+    for axis in axes.flat[len(held) :]:
+        axis.axis("off")
+    for axis, (title, names) in zip(axes.flat, held.items(), strict=False):
+        for name in names:
+            _curve(axis, log, name, _PANELS[title][name])
+        if title == "error in the hole" and "validation_hole_l1" in log:
+            points = log.dropna(subset="validation_hole_l1")
+            axis.plot(points["step"], points["validation_hole_l1"], "o-", color="black", ms=4, lw=1, label="validation")
+        if title == "norm of the gradient" and clip:
+            axis.axhline(clip, color="black", lw=0.8, ls="--", label="clipped above")
+        if title in _LOGARITHMIC and (log[names] > 0).any(axis=None):
+            axis.set_yscale("log")
+        axis.set(title=title, xlim=(0, steps or int(log["step"].max())))
+        axis.margins(y=0.2)
+        axis.legend(fontsize=7, loc="upper right")
+    for axis in axes[-1]:
+        axis.set_xlabel("step")
+    plt.close(figure)
+    return figure
+
+
+def _curve(axis: plt.Axes, log: pd.DataFrame, name: str, colour: str) -> None:
+    held = log.dropna(subset=name)
+    smooth = held[name].rolling(max(1, len(held) // 25), min_periods=1).mean()
+    axis.plot(held["step"], held[name], color=colour, lw=0.5, alpha=0.35)
+    axis.plot(held["step"], smooth, color=colour, lw=1.8, label=name.replace("_", " "))
+
+
+def matching_losses(log: pd.DataFrame, batch_size: int) -> Figure:
+    """Word and sentence loss of the matching over the steps, with the level of guessing."""
+    figure, axis = plt.subplots(figsize=(5, 2.6))
+    for name, colour in (("words", _AUXILIARY), ("sentence", _INPAINTING)):
+        axis.plot(
+            log["step"], log[name].rolling(max(1, len(log) // 25), min_periods=1).mean(), color=colour, label=name
+        )
+    axis.axhline(np.log(batch_size), color="black", lw=0.8, ls="--", label="guessing")
+    axis.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    axis.legend(fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def samples_over_time(folder: Path, size: int, last: int, moments: int = 5, photographs: int = 4) -> Figure | None:
+    """The same holes of the same photographs at several steps of the training; None where no samples were kept.
+
+    Args:
+        folder: with the grids that ``training.records.save_grid`` writes: a row for each photograph, and in it the
+            hole, the spliced fill, the whole output, the photograph. size: side of a picture in pixels.
+        last: the training's last step; grids of later ones are of another training. moments: at most so many steps.
+    """
+    found = {int(path.stem.removeprefix("step_")): path for path in sorted(Path(folder).glob("step_*.png"))}
+    steps = [step for step in found if step <= last]
+    if not steps:
+        return None
+    steps = [steps[i] for i in np.unique(np.linspace(0, len(steps) - 1, moments).round().astype(int))]
+    grids = [np.asarray(Image.open(found[step]).convert("RGB")) for step in steps]
+
+    def cut(grid: np.ndarray, row: int, column: int, gap: int = 2) -> np.ndarray:
+        top, left = row * (size + gap), column * (size + gap)
+        return grid[top : top + size, left : left + size]
+
+    count = min(photographs, (grids[0].shape[0] + 2) // (size + 2))
+    rows = [[cut(grids[0], n, 0), *(cut(grid, n, 1) for grid in grids), cut(grids[0], n, 3)] for n in range(count)]
+    return picture_grid(rows, ["hole", *(f"step {step}" for step in steps), "photograph"], cell=1.35)
+
+
+def progress(log: pd.DataFrame, baselines: Mapping[str, float]) -> Figure:
+    """In-hole L1 on validation photographs over the steps, beside the level of each baseline."""
+    held = log.dropna(subset="validation_hole_l1")
+    figure, axis = plt.subplots(figsize=(5.5, 2.8))
+    axis.plot(held["step"], held["validation_hole_l1"], "o-", color=_INPAINTING, label="TDANet, validation")
+    for (name, level), style in zip(baselines.items(), ("--", ":", "-.", "-"), strict=False):
+        axis.axhline(level, color=_NEUTRAL, ls=style, lw=1, label=f"{readable(name)}, test")
+    axis.set(xlabel="step", ylabel="L1 inside the hole")
+    axis.legend(fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def filled(
+    originals: np.ndarray, holes: np.ndarray, outputs: np.ndarray, captions: Sequence[str], cell: float = 1.5
+) -> Figure:
+    """Rows of original | masked | inpainted | difference, with the caption under each row.
+
+    Args: originals, outputs (B, H, W, 3) uint8; holes (B, H, W) bool, True = hole. The difference is the absolute
+        error over colours, from black (equal) to white (as far apart as can be).
+    """
+    difference = np.abs(originals.astype(np.int16) - outputs).mean(axis=-1) / 255
+    rows = [[o, hide_region(o, h), f, d] for o, h, f, d in zip(originals, holes, outputs, difference, strict=True)]
+    return picture_grid(rows, ("original", "masked", "inpainted", "difference"), captions, cell)
+
+
+def comparison(measures: Mapping[str, Mapping[str, Mapping]], names: Sequence[str] = ("hole_l1",)) -> Figure:
+    """Some measures of each method with their intervals, a panel for each; TDANet's captions apart.
+
+    Args: measures: method -> caption kind -> measure -> interval, from ``quality.report``. Dashed in the panel of
+        ``hole_tv``: that of the photographs.
+    """
+    lines = [(m, kind, own) for m, kinds in measures.items() for kind, own in kinds.items()]
+    lines.sort(key=lambda line: (-len(measures[line[0]]), line[0]))  # who reads captions first
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(2.9 * len(names) + 1.6, 0.34 * len(lines) + 0.9), sharey=True, squeeze=False
+    )
+    for axis, name in zip(axes[0], names, strict=True):
+        for place, (_, kind, own) in enumerate(reversed(lines)):
+            held = own[name]
+            if held["value"] is None:
+                continue
+            reach = [[held["value"] - held["low"]], [held["high"] - held["value"]]]
+            colour = _NEUTRAL if kind == "none" else _INPAINTING
+            axis.errorbar(held["value"], place, xerr=reach, fmt="o", color=colour, capsize=3, ms=4)
+        if name == "hole_tv":  # neither end of it is good: the photograph's own is the mark
+            axis.axvline(lines[0][2]["hole_tv_photograph"]["value"], color=COLOURS["real"], ls="--", lw=1)
+        axis.set_title(readable(name) + (" in the hole" if name.startswith("hole_") else ""))
+        axis.grid(axis="x", color="0.9")
+    labels = [readable(m) + (f", {kind} caption" if kind != "none" else "") for m, kind, _ in reversed(lines)]
+    axes[0][0].set_yticks(range(len(lines)), labels)
+    axes[0][0].set_ylim(-0.6, len(lines) - 0.4)
+    plt.close(figure)
+    return figure
+
+
+def ablations(rows: Sequence[Mapping]) -> Figure:
+    """In-hole L1 and caption effect of each ablation (``results/ablations.json``, key ``rows``) with intervals."""
+    figure, axes = plt.subplots(1, 2, figsize=(8, 0.34 * len(rows) + 0.9), sharey=True)
+    panels = (
+        ("hole_l1", "L1 in the hole: less is better"),
+        ("caption_effect", "cost of a wrong caption: more is better"),
+    )
+    for axis, (key, title) in zip(axes, panels, strict=True):
+        for place, row in enumerate(reversed(rows)):
+            reach = [[row[key] - row[f"{key}_low"]], [row[f"{key}_high"] - row[key]]]
+            colour = _INPAINTING if row["variant"] == "repaired" else _NEUTRAL
+            axis.errorbar(row[key], place, xerr=reach, fmt="o", color=colour, capsize=3, ms=4)
+        axis.set_title(title)
+        axis.grid(axis="x", color="0.9")
+    axes[1].axvline(0, color="black", lw=0.8, ls="--")
+    axes[0].set_yticks(range(len(rows)), [row["variant"] for row in reversed(rows)])
+    plt.close(figure)
+    return figure
