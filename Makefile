@@ -7,8 +7,6 @@ EXTRAS ?= test,demo,offline-weights,diffusion
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN := $(BIN)/python -m nbsupport
-# Waiting threads sleep instead of spinning: several times faster as soon as anything else runs on the machine.
-export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help install book smoke test lint format demo picture clean
@@ -32,7 +30,7 @@ smoke: $(STAMP)  ## run all chapters at their smallest, a few minutes
 	$(RUN) run --profile smoke
 
 test: $(STAMP)  ## all tests: unit, notebooks, book, browser
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=$${OMP_WAIT_POLICY:-passive} $(BIN)/python -m pytest
 
 lint: $(STAMP)  ## check style and formatting
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from nbsupport import chapters as book_chapters
+from nbsupport import threads
 from nbsupport.config import DATASETS
 from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.runs import Run
@@ -187,6 +188,7 @@ def train(
 
       python -m nbsupport train --ablation "no negation" --ablation repaired
     """
+    threads.choose_waiting()  # before PyTorch is loaded
     from nbsupport.training import recipe
 
     chapters = book_chapters.all_chapters()

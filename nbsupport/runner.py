@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbsupport import runs
+from nbsupport import runs, threads
 from nbsupport.chapters import Chapter
 from nbsupport.errors import UserError
 from nbsupport.runs import CHAPTER_OF_STAGE, Run
@@ -212,8 +212,7 @@ def _kernel_environment(run: Run) -> Iterator[None]:
         "PYTHONPATH": os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")])),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # ipykernel's debugger warns about frozen modules otherwise
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        # Waiting threads spin by default, which makes training many times slower beside other programs.
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
+        threads.VARIABLE: threads.waiting_policy(),
     }
     if data := os.environ.get("NBSUPPORT_DATA"):
         changes["NBSUPPORT_DATA"] = str(Path(data).expanduser().resolve())
