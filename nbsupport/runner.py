@@ -25,7 +25,7 @@ from nbsupport.errors import UserError
 from nbsupport.runs import CHAPTER_OF_STAGE, Run
 
 #: Modules that show and carry what was computed but cannot change it: editing them makes no chapter stale.
-_NOT_COMPUTING = {"__main__.py", "book.py", "chapters.py", "runner.py", "status.py"}
+_NOT_COMPUTING = {"__main__.py", "book.py", "chapters.py", "runner.py", "status.py", "threads.py"}
 
 OnCell = Callable[[int, int], None]  #: called with (number of cells begun, number of all cells)
 

@@ -1,8 +1,8 @@
 """How the threads of a computation wait for each other, decided before PyTorch is loaded.
 
 PyTorch's small operations are spread over threads that meet thousands of times in a training step. Threads that spin
-while they wait make a step up to twice as fast on a machine that has nothing else to do, and several times slower on one
-that has; threads that sleep are never fast and never terrible. Measured by ``tests/benchmarks/bench_tdanet.py``.
+while they wait make a step up to twice as fast on a machine that has nothing else to do, and several times slower on
+a busy one; threads that sleep are never fast and never terrible. Measured by ``tests/benchmarks/bench_tdanet.py``.
 """
 
 import os
