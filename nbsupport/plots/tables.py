@@ -15,7 +15,8 @@ def readable(name: str) -> str:
     >>> readable("navier_stokes"), readable("tdanet")
     ('Navier–Stokes', 'TDANet')
     """
-    known = {"navier_stokes": "Navier–Stokes", "telea": "Telea", "tdanet": "TDANet", "lpips_alex": "LPIPS",
+    known = {"navier_stokes": "Navier–Stokes", "telea": "Telea", "tdanet": "TDANet",
+             "tdanet_mismatched": "TDANet, mismatched caption", "lpips_alex": "LPIPS",
              "st_lpips_alex": "ST-LPIPS", "hole_l1": "L1", "hole_psnr": "PSNR", "hole_ssim": "SSIM", "hole_tv": "TV",
              "hole_tv_photograph": "TV of the photograph"}  # fmt: skip
     return known.get(name, name.replace("_", " "))
@@ -39,6 +40,15 @@ def verdict(interval: Mapping, above: str = "better", below: str = "worse", tie:
     if interval["low"] is None or interval["low"] <= 0 <= interval["high"]:
         return tie
     return above if interval["low"] > 0 else below
+
+
+def agreement(correlation: float) -> str:
+    """What the rank correlation of the words that both paths keep allows to say of them."""
+    if correlation > 0.3:
+        return "keep the same words"
+    if correlation < -0.3:
+        return "keep opposite words, so elimination has not found what the hole showed"
+    return "have little in common"
 
 
 def interval_table(intervals: Mapping[str, Mapping], words: Mapping[str, str] | None = None) -> pd.DataFrame:

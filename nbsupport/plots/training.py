@@ -157,6 +157,7 @@ def comparison(measures: Mapping[str, Mapping[str, Mapping]], names: Sequence[st
             axis.axvline(lines[0][2]["hole_tv_photograph"]["value"], color=COLOURS["real"], ls="--", lw=1)
         axis.set_title(readable(name) + (" in the hole" if name.startswith("hole_") else ""))
         axis.grid(axis="x", color="0.9")
+        axis.locator_params(axis="x", nbins=5)
     labels = [readable(m) + (f", {kind} caption" if kind != "none" else "") for m, kind, _ in reversed(lines)]
     axes[0][0].set_yticks(range(len(lines)), labels)
     axes[0][0].set_ylim(-0.6, len(lines) - 0.4)
@@ -178,6 +179,7 @@ def ablations(rows: Sequence[Mapping]) -> Figure:
             axis.errorbar(row[key], place, xerr=reach, fmt="o", color=colour, capsize=3, ms=4)
         axis.set_title(title)
         axis.grid(axis="x", color="0.9")
+        axis.locator_params(axis="x", nbins=5)
     axes[1].axvline(0, color="black", lw=0.8, ls="--")
     axes[0].set_yticks(range(len(rows)), [row["variant"] for row in reversed(rows)])
     plt.close(figure)

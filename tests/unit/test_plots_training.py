@@ -26,6 +26,11 @@ def test_what_does_not_exist_is_a_dash_and_a_tie():
     assert tables.spoken(nothing) == "–" and tables.verdict(nothing) == "a tie"
 
 
+def test_a_weak_correlation_is_no_agreement():
+    said = [tables.agreement(value) for value in (-0.9, -0.1, 0.1, 0.9)]
+    assert said[1] == said[2] == "have little in common" and len(set(said)) == 3
+
+
 def test_the_caption_table_keeps_the_order_and_the_p_values():
     own = interval(0.01, 0.005, 0.02) | {"t_test": 1e-9, "wilcoxon": None}
     table = tables.caption_table({"mismatched": {"hole_l1": own}, "empty": {}}, {"hole_l1": "L1", "ssim": "SSIM"})
