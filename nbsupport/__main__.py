@@ -198,7 +198,8 @@ def train(
     opened = Run(name)
     if ablations:
         chosen = () if "all" in ablations else ablations
-        out.print(recipe.ablate(opened, parameters, chosen).round(4).to_string(index=False))
+        command = "python -m nbsupport " + " ".join(sys.argv[1:])
+        out.print(recipe.ablate(opened, parameters, chosen, command).round(4).to_string(index=False))
         return
     result = recipe.train(opened, parameters).result
     rate, error = result["images_per_second"], result["validation_hole_l1"]

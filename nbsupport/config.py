@@ -145,8 +145,9 @@ class MatchingConfig(Config):
 class TDANetConfig(Config):
     """The architecture of TDANet (chapter 3). Sizes are channels unless said otherwise.
 
-    `preset` ``repaired`` shows the encoder the mask, enlarges without transposed convolutions and lets the caption
-    steer the generator; ``faithful`` leaves these three as in the released code.
+    `preset` ``repaired`` shows the encoder the mask, halves in the first convolution, normalises once in a layer, hands
+    the encoder's finer features to the generator, enlarges without transposed convolutions, lets the caption steer the
+    coarse layers and each position read the words once more, and scores words by cosine; ``faithful`` does none of it.
     """
 
     image_size: int = between(64, 32, 512)

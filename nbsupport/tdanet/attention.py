@@ -13,14 +13,21 @@ from nbsupport.tdanet.text import Text
 
 
 class DualAttention(nn.Module):
-    """Scores s_ij = <q(v_i), k(w_j)> / sqrt(K), softmax over the words of +s or -s, max-pooling over positions.
+    """Scores s_ij of position i and word j, softmax over the words of +s or -s, max-pooling over positions.
 
-    The division by sqrt(K) (Vaswani et al. 2017) is ours; without it the softmax saturates from the start.
+    Preset ``faithful``: s_ij = <q(v_i), k(w_j)> / sqrt(K). The division (Vaswani et al. 2017) is ours; without it the
+    softmax saturates from the start. Even so the scores grow along one direction, that of a word's place in the
+    sentence, until the first or the last word gets everything. Preset ``repaired``: s_ij = t cos(q(v_i), k(w_j) - k),
+    with k the mean over the caption's words and t learnt, at most 20: what a sentence's words have in common cannot
+    matter, and no word can win by the length of its key.
+
+    Args: max_pool: False (an ablation) takes the mean over the positions. cosine: the ``repaired`` scores.
     """
 
-    def __init__(self, image_channels: int, text_channels: int, max_pool: bool = True) -> None:
+    def __init__(self, image_channels: int, text_channels: int, max_pool: bool = True, cosine: bool = True) -> None:
         super().__init__()
-        self.max_pool = max_pool  # False (an ablation): the mean over the positions
+        self.max_pool = max_pool
+        self.sharpness = nn.Parameter(torch.tensor(5.0).log()) if cosine else None  # log t
         self.query = nn.Conv2d(image_channels, text_channels, 1, bias=False)
         self.key = nn.Conv1d(text_channels, text_channels, 1, bias=False)
 
@@ -37,8 +44,8 @@ class DualAttention(nn.Module):
             pooled (B, D) float, the word features kept, and weights (B, h*w, L) float in [0, 1], which sum to 1 over
             the words of each position and are 0 on padding.
         """
-        queries = self.query(features).flatten(2)  # (B, D, N)
-        scores = torch.einsum("bdn,bdl->bnl", queries, self.key(text.words)).float() / queries.shape[1] ** 0.5
+        queries, keys = self.query(features).flatten(2).float(), self.key(text.words).float()  # (B, D, N), (B, D, L)
+        scores = torch.einsum("bdn,bdl->bnl", *self._scaled(queries, keys, text.present[:, None, :]))
         scores = -scores if negate else scores
         scores = scores.masked_fill(~text.present[:, None, :], float("-inf"))
         weights = scores.softmax(dim=-1)
@@ -48,6 +55,14 @@ class DualAttention(nn.Module):
         if self.max_pool:
             return kept.masked_fill(~used[:, :, None], float("-inf")).amax(dim=1), weights
         return (kept * used[:, :, None]).sum(dim=1) / used.sum(dim=1, keepdim=True), weights
+
+    def _scaled(self, queries: Tensor, keys: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys whose products are the scores."""
+        if self.sharpness is None:
+            return queries / queries.shape[1] ** 0.5, keys
+        common = (keys * present).sum(dim=2, keepdim=True) / present.sum(dim=2, keepdim=True)
+        sharpness = self.sharpness.exp().clamp(max=20)
+        return sharpness * nn.functional.normalize(queries, dim=1), nn.functional.normalize(keys - common, dim=1)
 
 
 class WordReader(nn.Module):

@@ -44,7 +44,7 @@ class TDANet(nn.Module):
         self.text = TextEncoder(config.vocabulary_size, config.word_channels, config.text_channels, config.recurrent)
         self.encoder = ImageEncoder(*sizes, repaired)
         high = self.encoder.high_channels
-        self.attention = DualAttention(high, config.text_channels, config.max_pool)
+        self.attention = DualAttention(high, config.text_channels, config.max_pool, cosine=repaired)
         self.join = Join(high, config.text_channels)
         self.fusion = Fusion(high, config.latent_channels)
         self.fusion_auxiliary = Fusion(high, config.latent_channels)

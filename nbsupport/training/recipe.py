@@ -60,10 +60,13 @@ def train(run: Run, parameters: Mapping[int, Mapping[str, Any]]) -> tdanet.Train
     return tdanet.fit(run, config)
 
 
-def ablate(run: Run, parameters: Mapping[int, Mapping[str, Any]], names: Sequence[str] = ()) -> pd.DataFrame:
+def ablate(
+    run: Run, parameters: Mapping[int, Mapping[str, Any]], names: Sequence[str] = (), command: str = ""
+) -> pd.DataFrame:
     """Train the network once for each ablation, with everything else equal, and compare on held-out photographs.
 
-    Each is a run of its own, ``<run>/ablations/<name>``, so that a stopped comparison goes on where it was.
+    Each is a run of its own, ``<run>/ablations/<name>``, so that a stopped comparison goes on where it was. `command`
+    is noted with the results.
 
     Returns:
         one row for each: ``variant, hole_l1`` (value, low, high), ``caption_effect`` (value, low, high), ``seconds``,
@@ -84,5 +87,9 @@ def ablate(run: Run, parameters: Mapping[int, Mapping[str, Any]], names: Sequenc
         for key, numbers in (("hole_l1", result["hole_l1"]["tdanet"]), ("caption_effect", result["caption_effect"])):
             row |= {key: numbers["value"], f"{key}_low": numbers["low"], f"{key}_high": numbers["high"]}
         rows.append(row)
-        run.write_result("ablations", {"rows": rows})
+        about = {
+            "data": f"{parameters[1].get('dataset')}, {parameters[1].get('image_size')} pixels",
+            "command": command,
+        }
+        run.write_result("ablations", {"rows": rows, **about})
     return pd.DataFrame(rows)

@@ -4,6 +4,7 @@ The CSV (``tdanet_log.csv``) is the record; TensorBoard (``tensorboard --logdir 
 left out where the package is not installed. Not here: figures for the book (``plots.tdanet``), which read the CSV.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,13 @@ class Log:
         """Close the TensorBoard file."""
         if self._board is not None:
             self._board.close()
+
+
+def clear(run: Run, name: str) -> None:
+    """Remove the grids and curves of an earlier training, before one begins anew."""
+    for folder in (run / SAMPLES, run / "tensorboard" / Path(name).stem):
+        if folder.is_dir():
+            shutil.rmtree(folder)
 
 
 def _tensorboard(folder: Path, step: int):

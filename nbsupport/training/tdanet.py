@@ -151,6 +151,8 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
         trainer.restore(state)
         best, waited = state["best"], state["waited"]
     first = fabric.is_global_zero
+    if first and state is None:
+        records.clear(run, LOG)
     log = records.Log(run, LOG, trainer.step) if first else None
     if state is not None and first:
         print(f"[tdanet] goes on from the checkpoint of step {trainer.step}.")

@@ -89,9 +89,10 @@ def test_the_inpainting_path_never_sees_the_hole_and_the_auxiliary_path_sees_onl
     assert not torch.allclose(outside.outputs[-1], before.outputs[-1])
 
 
-def test_negation_keeps_what_the_picture_does_not_explain():
+@pytest.mark.parametrize("cosine", [True, False])
+def test_negation_keeps_what_the_picture_does_not_explain(cosine):
     """One word looks like the picture, one does not: +scores keep the first, -scores the second."""
-    attention = DualAttention(2, 2)
+    attention = DualAttention(2, 2, cosine=cosine)
     with torch.no_grad():
         attention.query.weight.copy_(torch.eye(2)[:, :, None, None] * 4)
         attention.key.weight.copy_(torch.eye(2)[:, :, None] * 4)
@@ -105,6 +106,24 @@ def test_negation_keeps_what_the_picture_does_not_explain():
     assert (plus[..., 2] == 0).all() and (minus[..., 2] == 0).all()
     torch.testing.assert_close(kept[0], torch.tensor([1.0, 0.0]), atol=0.01, rtol=0)
     torch.testing.assert_close(left[0], torch.tensor([0.0, 1.0]), atol=0.01, rtol=0)
+
+
+def test_cosine_scores_see_neither_what_all_words_share_nor_how_long_they_are():
+    with seeded(0):
+        attention = DualAttention(4, 6)
+    features = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    words = torch.randn(1, 6, 5, generator=torch.Generator().manual_seed(1))
+    present = torch.tensor([[True, True, True, True, False]])
+    where = torch.ones(1, 1, 3, 3, dtype=torch.bool)
+
+    def weights(words):
+        return attention(features, Text(words, words[:, :, 0], present), where, negate=False)[1]
+
+    torch.testing.assert_close(weights(words + 7 * torch.ones(1, 6, 1)), weights(words), atol=1e-4, rtol=0)
+    torch.testing.assert_close(weights(30 * words), weights(words), atol=1e-4, rtol=0)
+    with torch.no_grad():
+        attention.sharpness.fill_(99.0)  # the bound holds: no position can be surer than exp(2 x 20)
+    assert torch.isfinite(weights(words)).all()
 
 
 def test_pooling_takes_the_largest_value_over_the_positions_asked_for():
