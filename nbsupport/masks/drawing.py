@@ -52,11 +52,15 @@ def _draw(
     object_mask: np.ndarray | None,
     part_xy: tuple[float, float] | None,
     seed: int = 0,
+    favour_small: bool = False,
 ) -> np.ndarray:
-    """Draw one hole of a kind that is known to be drawable; the wanted coverage is uniform in the interval."""
+    """Draw one hole of a kind that is known to be drawable.
+
+    The wanted coverage is uniform in the interval, or with `favour_small` its logarithm is.
+    """
     low, high = coverage
-    area = height * width
-    wanted = low + (high - low) * generator.random()
+    area, drawn = height * width, generator.random()
+    wanted = low * (high / low) ** drawn if favour_small else low + (high - low) * drawn
     count = min(max(round(wanted * area), 1), area - 1)
     if kind == "centre":
         return fields.cut_edges(fields.centre(height, width), round(low * area), count, round(high * area))
@@ -144,8 +148,9 @@ def sample_batch(
         generator: source of all randomness; equal states give equal batches.
         size: (height, width), or one number for both, in pixels.
         count: B, the number of masks.
-        coverage: (low, high), uniform between them, as in :func:`draw`.
-        kinds: kinds to choose from, each as likely as the others.
+        coverage: (low, high), uniform between them, as in :func:`draw`; for the kind ``part`` its logarithm is uniform,
+            since most parts of an animal are small.
+        kinds: kinds to choose from, each as likely as the others; one that stands there twice is twice as likely.
         objects: (B, height, width) bool, True = object, for the kind ``object``.
         part_points: B arrays (P, 2) of (x, y) in pixels, for the kind ``part``; one of the P is chosen.
             A kind that a photograph cannot have becomes rectangles.
@@ -171,5 +176,5 @@ def sample_batch(
         if kind == "part" and part_points is not None and len(part_points[number]):
             point = tuple(part_points[number][generator.integers(len(part_points[number]))])
         used = kind if drawable(kind, target, point) else "rectangles"
-        batch[number] = _draw(used, height, width, generator, coverage, target, point)
+        batch[number] = _draw(used, height, width, generator, coverage, target, point, favour_small=used == "part")
     return batch

@@ -151,3 +151,13 @@ def test_other_wishes_for_the_set(run, tmp_path):
         masks.make(run, MaskConfig(kinds=("centre", "centre")))
     with pytest.raises(MissingStage, match="--only 1-1"):
         masks.make(Run(tmp_path / "empty"), MaskConfig())
+
+
+def test_batches_hide_small_parts_more_often_than_large_ones():
+    generator, points = np.random.default_rng(0), [np.array([[31.5, 31.5]])] * 300
+    low, high = 0.01, 0.36
+    parts = masks.sample_batch(generator, 64, 300, (low, high), ("part",), part_points=points).mean(axis=(1, 2))
+    centres = masks.sample_batch(generator, 64, 300, (low, high), ("centre",)).mean(axis=(1, 2))
+    assert low * 0.95 < parts.min() and parts.max() < high * 1.05
+    assert np.median(parts) == pytest.approx((low * high) ** 0.5, rel=0.25)  # uniform in the logarithm
+    assert np.median(centres) == pytest.approx((low + high) / 2, rel=0.15)
