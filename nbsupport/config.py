@@ -146,8 +146,8 @@ class TDANetConfig(Config):
     """The architecture of TDANet (chapter 3). Sizes are channels unless said otherwise.
 
     `preset` ``repaired`` shows the encoder the mask, halves in the first convolution, normalises once in a layer, hands
-    the encoder's finer features to the generator, enlarges without transposed convolutions, lets the caption steer the
-    coarse layers and each position read the words once more, and scores words by cosine; ``faithful`` does none of it.
+    the encoder's finer features to the generator, enlarges without transposed convolutions, lets the caption steer
+    each layer and each position read the words once more, and scores words by cosine; ``faithful`` does none of it.
     """
 
     image_size: int = between(64, 32, 512)

@@ -1,10 +1,10 @@
 """The generator: five residual layers from r to a picture, with short+long-term attention and outputs at several sizes.
 
 Source: TDANet, section 3.4. Departures in the ``repaired`` preset: enlarging by nearest neighbours and convolution, the
-caption steers the normalisation of the coarse layers (what it says concerns regions, not pixels), each position reads
-the words once more at the lowest resolution, and each finer resolution is given the encoder's features of it (skip
-connections), the finest one the known pixels themselves. In both presets each scale adds to the enlarged smaller one
-what it knows better (as in a Laplacian pyramid), where the released code feeds the smaller picture into the next layer.
+caption steers the normalisation of each layer, each position reads the words once more at the lowest resolution, and
+each finer resolution is given the encoder's features of it (skip connections), the finest one the known pixels
+themselves. In both presets each scale adds to the enlarged smaller one what it knows better (as in a Laplacian
+pyramid), where the released code feeds the smaller picture into the next layer.
 """
 
 import torch
@@ -50,7 +50,7 @@ class Generator(nn.Module):
                     width[before],
                     width[level],
                     "up" if level < before else "keep",
-                    condition_channels=2 * text_channels if repaired and level >= downs - 1 else 0,
+                    condition_channels=2 * text_channels if repaired else 0,
                     transposed=not repaired,
                     lean=repaired,
                 )
