@@ -63,7 +63,7 @@ def test_no_hole_leaves_the_photograph_as_it_is(name):
 
 
 def test_names_are_checked(runs_folder):
-    with pytest.raises(InpainterError, match="Did you mean 'telea'.*Also: lama:<file.*diffusers:<folder"):
+    with pytest.raises(InpainterError, match="Did you mean 'telea'.*Also: tdanet:<name.*lama:<file.*diffusers:<folder"):
         inpainters.create("tela")
     with pytest.raises(InpainterError, match="read from a run folder"):
         inpainters.create("tdanet")
