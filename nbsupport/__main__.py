@@ -58,6 +58,13 @@ DatasetOption = Annotated[str, typer.Option(metavar="|".join(DATASETS), help="Wh
 ProfileOption = Annotated[
     str, typer.Option(metavar="smoke|quick|full", help="How much work: minutes, a book, an hour.")
 ]
+DataOption = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="The data set's folder or its parent; default: NBSUPPORT_DATA.")
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="CHAPTER.PARAMETER=VALUE", help="Overrule one parameter; may be repeated."),
+]
 
 
 def _readable_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -97,15 +104,10 @@ def _run_name(name: str | None, dataset: str, profile: str) -> str:
 def run(
     profile: ProfileOption = "quick",
     dataset: DatasetOption = "synthetic",
-    data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="The data set's folder or its parent; default: NBSUPPORT_DATA.")
-    ] = None,
+    data: DataOption = None,
     only: Annotated[str | None, typer.Option(metavar="4-6", help="Chapters to run, e.g. 4 or 4-6 or 1,3.")] = None,
     name: RunOption = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="CHAPTER.PARAMETER=VALUE", help="Overrule one parameter; may be repeated."),
-    ] = None,
+    settings: SettingsOption = None,
     force: Annotated[bool, typer.Option("--force", help="Run again even what is finished and matches.")] = False,
 ) -> None:
     """Run chapters in their order with papermill; skip what is finished and matches.
@@ -162,14 +164,9 @@ def run(
 def train(
     profile: ProfileOption = "quick",
     dataset: DatasetOption = "synthetic",
-    data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="The data set's folder or its parent; default: NBSUPPORT_DATA.")
-    ] = None,
+    data: DataOption = None,
     name: RunOption = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="CHAPTER.PARAMETER=VALUE", help="Overrule one parameter; may be repeated."),
-    ] = None,
+    settings: SettingsOption = None,
     ablations: Annotated[
         list[str] | None,
         typer.Option("--ablation", metavar="NAME", help="Compare with a part taken away; may be repeated, or 'all'."),
@@ -198,7 +195,8 @@ def train(
     opened = Run(name)
     if ablations:
         chosen = () if "all" in ablations else ablations
-        command = "python -m nbsupport " + " ".join(sys.argv[1:])
+        told = ("DATA" if data and word == str(data) else word for word in sys.argv[1:])  # no path of a machine
+        command = " ".join(["python -m nbsupport", *told])
         out.print(recipe.ablate(opened, parameters, chosen, command).round(4).to_string(index=False))
         return
     result = recipe.train(opened, parameters).result

@@ -18,6 +18,7 @@ import os
 import platform
 import re
 import resource
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -253,6 +254,18 @@ class Run:
                 f"with:  python -m nbsupport run --run {self.name} --only 1-{chapter}"
             )
         return record
+
+    def adopt(self, other: "Run", *stages: str) -> None:
+        """Take over finished stages of another run: its files are linked (copied, where links cannot be made)."""
+        for stage in stages:
+            for name in [*other.require(stage)["outputs"], f"stages/{stage}.json"]:
+                target = self.path / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
+                try:
+                    os.link(other.path / name, target)
+                except OSError:
+                    shutil.copy2(other.path / name, target)
 
     def write_config(self) -> None:
         """Gather the records of all finished stages into ``config.json``."""

@@ -2,7 +2,8 @@
 
 PyTorch's small operations are spread over threads that meet thousands of times in a training step. Threads that spin
 while they wait make a step up to twice as fast on a machine that has nothing else to do, and several times slower on
-a busy one; threads that sleep are never fast and never terrible. Measured by ``tests/benchmarks/bench_tdanet.py``.
+a busy one; threads that sleep are never fast and never terrible. ``tests/benchmarks/bench_tdanet.py`` run with the
+variable set to either shows by how much on a machine.
 """
 
 import os

@@ -4,8 +4,9 @@ Colours stay colours here: every measure but the last is over the three channels
 for the hole alone where that makes sense, since three quarters of a spliced picture are the photograph itself and
 flatter any method. Differences are on the scale from -1 to 1, so that an L1 of 2 is black for white.
 
-:func:`paper_protocol` is another matter: the numbers that the evaluation script released with TDANet (arXiv 2004.03212,
-inherited from PICNet, Zheng et al. 2019) prints, for comparison with published tables and with nothing else.
+:func:`paper_protocol` is another matter: the numbers that an evaluation script of this family of methods prints (its
+header names result folders like TDANet's, arXiv 2004.03212; neither its author nor its repository is recorded), for
+comparison with published tables and with nothing else.
 Not here: distances in a network's features (:mod:`.perceptual`), and between sets (:mod:`.distributions`).
 
 Sources: SSIM of Wang et al. 2004 (Gaussian window, sigma 1.5) and PSNR by torchmetrics.

@@ -1,13 +1,14 @@
 """The whole training, from photographs to a network that paints, without notebooks: for a GPU machine without Jupyter.
 
-It makes the stages of chapters 1, 2 and 4 from those chapters' parameters, so that a run begun here goes on in the
-notebooks and the other way round. Also: the ablations, each a training in a run folder of its own beside the first.
+It makes the stages of chapters 1 and 4 that TDANet needs, from those chapters' parameters, so that a run begun here
+goes on in the notebooks and the other way round. Also: the ablations, each a training in a run folder of its own inside
+the first, over the same photographs and the same text encoder.
 Not here: which parameters there are (the chapters, and ``nbsupport.config``).
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,6 +17,9 @@ from nbsupport.data import index
 from nbsupport.errors import ConfigError, unknown
 from nbsupport.runs import Run
 from nbsupport.training import device, matching, tdanet
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 #: What can be taken away from the repaired network, one at a time, and the parameters that do it.
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -51,13 +55,17 @@ def train(run: Run, parameters: Mapping[int, Mapping[str, Any]]) -> tdanet.Train
     Args: parameters: of chapters 1 and 4, by number.
     """
     config = training_config(parameters[4])
-    fabric = device.fabric(config.precision)
+    _prepare(run, parameters, device.fabric(config.precision))
+    return tdanet.fit(run, config)
+
+
+def _prepare(run: Run, parameters: Mapping[int, Mapping[str, Any]], fabric: "Fabric") -> None:
+    """Photographs and text encoder, made by the first process while the others wait."""
     if fabric.is_global_zero:
         index.prepare(run, DataConfig.from_mapping(parameters[1]))
         matching.fit(run, matching_config(parameters[4]))
     if fabric.world_size > 1:
         fabric.barrier()
-    return tdanet.fit(run, config)
 
 
 def ablate(
@@ -65,8 +73,8 @@ def ablate(
 ) -> pd.DataFrame:
     """Train the network once for each ablation, with everything else equal, and compare on held-out photographs.
 
-    Each is a run of its own, ``<run>/ablations/<name>``, so that a stopped comparison goes on where it was. `command`
-    is noted with the results.
+    Each is a run of its own, ``<run>/ablations/<name>``, so that a stopped comparison goes on where it was; all share
+    the photographs and the text encoder of `run`. `command` is noted with the results.
 
     Returns:
         one row for each: ``variant, hole_l1`` (value, low, high), ``caption_effect`` (value, low, high), ``seconds``,
@@ -79,10 +87,15 @@ def ablate(
     for name in chosen:
         if name not in ABLATIONS:
             raise ConfigError(unknown("ablation", name, ABLATIONS))
-    rows = []
+    rows, fabric = [], device.fabric(training_config(parameters[4]).precision)
+    _prepare(run, parameters, fabric)
     for name in chosen:
         own = Run(run.path / "ablations" / name.replace(" ", "_"))
-        result = train(own, {1: parameters[1], 4: {**parameters[4], **ABLATIONS[name]}}).result
+        if fabric.is_global_zero:
+            own.adopt(run, "index", "matching")
+        if fabric.world_size > 1:
+            fabric.barrier()
+        result = tdanet.fit(own, training_config({**parameters[4], **ABLATIONS[name]})).result
         row = {"variant": name, "images": result["images"], "seconds": result["seconds"]}
         for key, numbers in (("hole_l1", result["hole_l1"]["tdanet"]), ("caption_effect", result["caption_effect"])):
             row |= {key: numbers["value"], f"{key}_low": numbers["low"], f"{key}_high": numbers["high"]}
@@ -91,5 +104,6 @@ def ablate(
             "data": f"{parameters[1].get('dataset')}, {parameters[1].get('image_size')} pixels",
             "command": command,
         }
-        run.write_result("ablations", {"rows": rows, **about})
+        if fabric.is_global_zero:
+            run.write_result("ablations", {"rows": rows, **about})
     return pd.DataFrame(rows)
