@@ -3,23 +3,33 @@
 Exit codes: 0 done; 1 something failed; 2 something was asked for that does not exist (the message names the nearest).
 """
 
-import functools
-import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from nbsupport import chapters as book_chapters
 from nbsupport import threads
+from nbsupport.commands import pairs
+from nbsupport.commands.common import (
+    DataOption,
+    DatasetOption,
+    ProfileOption,
+    RunOption,
+    SettingsOption,
+    choose_run,
+    err,
+    existing,
+    out,
+    plain,
+    readable_errors,
+)
 from nbsupport.config import DATASETS
-from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.errors import ConfigError, unknown
 from nbsupport.runs import Run
 
 app = typer.Typer(
@@ -46,61 +56,11 @@ app = typer.Typer(
       python -m nbsupport run --dataset cub --data data
     """,
 )
-# Where there is no terminal, tables take the width they need for a log.
-_WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
-out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-RunOption = Annotated[
-    str | None, typer.Option("--run", "-r", metavar="NAME", help="Name of the run; default: DATASET-PROFILE.")
-]
-DatasetOption = Annotated[str, typer.Option(metavar="|".join(DATASETS), help="Where the photographs come from.")]
-ProfileOption = Annotated[
-    str, typer.Option(metavar="smoke|quick|full", help="How much work: minutes, a book, an hour.")
-]
-DataOption = Annotated[
-    Path | None, typer.Option(metavar="PATH", help="The data set's folder or its parent; default: NBSUPPORT_DATA.")
-]
-SettingsOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="CHAPTER.PARAMETER=VALUE", help="Overrule one parameter; may be repeated."),
-]
-
-
-def _readable_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Print errors that a user can mend as a sentence, without a traceback."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except UserError as error:
-            err.print(f"[bold red]Error:[/bold red] {_plain(error)}")
-            raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
-        except KeyboardInterrupt:
-            err.print("Interrupted. What was finished is kept; the same command goes on from there.")
-            raise typer.Exit(130) from None
-
-    return wrapped
-
-
-def _plain(value: object) -> str:
-    """Text in which rich sees no markup."""
-    return str(value).replace("[", r"\[")
-
-
-def _run_name(name: str | None, dataset: str, profile: str) -> str:
-    """The name given, or the default one; data set and profile are checked in either case."""
-    if dataset not in DATASETS:
-        raise ConfigError(unknown("dataset", dataset, DATASETS))
-    valid = book_chapters.profile_names()
-    if profile not in valid:
-        raise ConfigError(unknown("profile", profile, valid))
-    return name or f"{dataset}-{profile}"
+app.add_typer(pairs.app, name="pairs")
 
 
 @app.command()
-@_readable_errors
+@readable_errors
 def run(
     profile: ProfileOption = "quick",
     dataset: DatasetOption = "synthetic",
@@ -126,13 +86,13 @@ def run(
     from nbsupport import runner
 
     chapters = book_chapters.all_chapters()
-    name = _run_name(name, dataset, profile)
+    name = choose_run(name, dataset, profile)
     overruled = book_chapters.parse_settings(settings or [])
-    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=_existing(data), settings=overruled)
+    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=existing(data), settings=overruled)
     wanted = book_chapters.select(chapters, only)
     opened = Run(name)
     out.print(
-        f"Run [bold]{_plain(opened.name)}[/bold] in {_plain(opened.path)}: {len(wanted)} of {len(chapters)} chapters"
+        f"Run [bold]{plain(opened.name)}[/bold] in {plain(opened.path)}: {len(wanted)} of {len(chapters)} chapters"
     )
     start = time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -140,9 +100,9 @@ def run(
         whole = progress.add_task("chapters", total=len(wanted))
         for chapter in wanted:
             label = f"{chapter.number:02d} {chapter.title}"
-            cells = progress.add_task(f"{_plain(label)}, cells", total=len(chapter.cells) + 1)
+            cells = progress.add_task(f"{plain(label)}, cells", total=len(chapter.cells) + 1)
             if not err.is_terminal:
-                out.print(f"  {_plain(label)} …")
+                out.print(f"  {plain(label)} …")
 
             def tell(done: int, total: int, task: Any = cells) -> None:
                 progress.update(task, completed=done, total=total)
@@ -153,14 +113,14 @@ def run(
             progress.remove_task(cells)
             progress.advance(whole)
             words = "finished before, matches: skipped" if outcome.skipped else f"{outcome.seconds:.1f} s"
-            out.print(f"  {_plain(label)}: {words}")
-    out.print(f"Done in {time.perf_counter() - start:.0f} s. Executed chapters: {_plain(opened.path / 'notebooks')}")
+            out.print(f"  {plain(label)}: {words}")
+    out.print(f"Done in {time.perf_counter() - start:.0f} s. Executed chapters: {plain(opened.path / 'notebooks')}")
     if len(wanted) == len(chapters):
-        out.print(f"Build the book:  python -m nbsupport book --run {_plain(opened.name)}")
+        out.print(f"Build the book:  python -m nbsupport book --run {plain(opened.name)}")
 
 
 @app.command()
-@_readable_errors
+@readable_errors
 def train(
     profile: ProfileOption = "quick",
     dataset: DatasetOption = "synthetic",
@@ -189,9 +149,9 @@ def train(
     from nbsupport.training import recipe
 
     chapters = book_chapters.all_chapters()
-    name = _run_name(name, dataset, profile)
+    name = choose_run(name, dataset, profile)
     overruled = book_chapters.parse_settings(settings or [])
-    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=_existing(data), settings=overruled)
+    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=existing(data), settings=overruled)
     opened = Run(name)
     if ablations:
         chosen = () if "all" in ablations else ablations
@@ -202,11 +162,11 @@ def train(
     result = recipe.train(opened, parameters).result
     rate, error = result["images_per_second"], result["validation_hole_l1"]
     out.print(f"{result['images']:,} pictures in {result['seconds']:.0f} s ({rate:.1f}/s).")
-    out.print(f"In-hole L1 on validation photographs {error:.4f}. Results: {_plain(opened.path / 'results')}")
+    out.print(f"In-hole L1 on validation photographs {error:.4f}. Results: {plain(opened.path / 'results')}")
 
 
 @app.command()
-@_readable_errors
+@readable_errors
 def export(
     run_name: Annotated[str, typer.Option("--run", metavar="NAME", help="The run that holds the trained TDANet.")],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the weights are to be called, e.g. cub64.")],
@@ -220,23 +180,13 @@ def export(
 
     opened = Run(run_name)
     path = pretrained.export(opened, name, command or f"python -m nbsupport train --run {run_name}")
-    out.print(f"Weights and card: {_plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
+    out.print(f"Weights and card: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
     for written in pretrained.export_results(opened, name):
-        out.print(f"Numbers: {_plain(written)}")
-
-
-def _existing(data: Path | None) -> str | None:
-    """An absolute path, since the chapters run in another folder."""
-    if data is None:
-        return None
-    path = data.expanduser().resolve()
-    if not path.exists():
-        raise ConfigError(f"--data: there is no folder '{path}'. Download one with:  python -m nbsupport data --help")
-    return str(path)
+        out.print(f"Numbers: {plain(written)}")
 
 
 @app.command()
-@_readable_errors
+@readable_errors
 def book(
     name: RunOption = None,
     dataset: DatasetOption = "synthetic",
@@ -256,7 +206,7 @@ def book(
     from nbsupport import book as builder
     from nbsupport import status as statuses
 
-    opened = statuses.open_existing(_run_name(name, dataset, profile))
+    opened = statuses.open_existing(choose_run(name, dataset, profile))
     start = time.perf_counter()
     index = builder.build(opened, output)
     out.print(f"Built in {time.perf_counter() - start:.0f} s. Open:")
@@ -264,7 +214,7 @@ def book(
 
 
 @app.command()
-@_readable_errors
+@readable_errors
 def status(
     name: RunOption = None,
     dataset: DatasetOption = "synthetic",
@@ -278,7 +228,7 @@ def status(
     """
     from nbsupport import status as statuses
 
-    opened = statuses.open_existing(_run_name(name, dataset, profile))
+    opened = statuses.open_existing(choose_run(name, dataset, profile))
     chapters = Table("Chapter", "Title", "State", "Seconds", "Profile", "Begun", title=f"Run {opened.name}")
     for number, title, record, state in statuses.chapter_lines(opened):
         told = (f"{record['seconds']:.1f}", record["profile"], record["started"][:16]) if record else ("", "", "")
@@ -294,11 +244,11 @@ def status(
     out.print(stages)
     results = sorted(path.stem for path in (opened.path / "results").glob("*.json"))
     out.print(f"Results: {', '.join(results) or 'none'}")
-    out.print(f"{statuses.folder_size(opened.path):.1f} MB in {_plain(opened.path)}")
+    out.print(f"{statuses.folder_size(opened.path):.1f} MB in {plain(opened.path)}")
 
 
 @app.command()
-@_readable_errors
+@readable_errors
 def info() -> None:
     """Show versions, device, the precision chosen and why, and which weights and data are found."""
     from nbsupport import status as statuses
@@ -307,12 +257,12 @@ def info() -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in statuses.info().items():
-        table.add_row(key, _plain(value))
+        table.add_row(key, plain(value))
     out.print(table)
 
 
 @app.command()
-@_readable_errors
+@readable_errors
 def data(
     source: Annotated[str, typer.Argument(metavar="|".join(DATASETS), help="Which source to prepare.")],
     target: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to put it; default: data.")] = None,
@@ -355,12 +305,12 @@ def data(
     place = sources.find_root(source, Path(place or target))
     photos = sources.SOURCES[source].load(place)
     labels = len({photo.label for photo in photos})
-    out.print(f"{len(photos):,} photographs of {labels:,} labels in {_plain(place)}")
-    out.print(f"Run the book on them:  python -m nbsupport run --dataset {source} --data {_plain(place)}")
+    out.print(f"{len(photos):,} photographs of {labels:,} labels in {plain(place)}")
+    out.print(f"Run the book on them:  python -m nbsupport run --dataset {source} --data {plain(place)}")
 
 
 @app.command()
-@_readable_errors
+@readable_errors
 def picture(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: book/figures/readme.png.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Other seeds draw other birds.")] = 0,
@@ -377,17 +327,17 @@ def picture(
     if output is None:
         written.append(synthetic.save_labelled(figures / "labelled_bird.png"))
     for path in written:
-        out.print(f"{_plain(path)}: {path.stat().st_size / 1000:.0f} kB")
+        out.print(f"{plain(path)}: {path.stat().st_size / 1000:.0f} kB")
 
 
 @app.command("runs")
-@_readable_errors
+@readable_errors
 def list_runs() -> None:
     """List the runs there are, newest first."""
     from nbsupport import status as statuses
 
     for name in statuses.find_runs():
-        out.print(_plain(name))
+        out.print(plain(name))
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from nbsupport.errors import ConfigError, unknown
 
 MaskKind = Literal["centre", "rectangles", "strokes", "object", "part"]
 MASK_KINDS: tuple[str, ...] = typing.get_args(MaskKind)
+CaptionKind = Literal["matched", "mismatched", "empty"]
 DATASETS: tuple[str, ...] = ("synthetic", "cub", "pets", "folder")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
@@ -203,12 +204,21 @@ class TrainingConfig(Config):
 
 @dataclass(frozen=True)
 class PairsConfig(Config):
-    """Chapter 5: which inpainters fill which holes of which photographs, into which arms."""
+    """Chapter 5: which inpainters fill which holes of which photographs, into which arms and files."""
 
     inpainters: tuple[str, ...] = ("tdanet",)
     kinds: tuple[MaskKind, ...] = MASK_KINDS
-    arms: tuple[str, ...] = ("original", "regenerated", "spliced")
-    count: int = between(0, 0, 10_000_000)  # photographs to use, 0: all
+    kinds_each: int = between(1, 0, 100)  # holes of each photograph: so many of the kinds, 0: all of them
+    coverage_low: float = between(0.0, 0.0, 1.0)  # holes below and above are passed over
+    coverage_high: float = between(1.0, 0.0, 1.0)
+    caption_kinds: tuple[CaptionKind, ...] = ("matched",)
+    samples: int = between(1, 1, 10_000)  # fills of each hole and caption, each from another latent
+    arms: tuple[str, ...] = ("original", "reencoded", "reconstructed", "regenerated", "spliced", "spliced_reencoded")
+    count: int = between(0, 0, 100_000_000)  # photographs to use, 0: all
+    encoding: str = "png"  # of every file: png, jpeg:QUALITY or webp:QUALITY
+    reencode: str = "jpeg:85"  # what the reencoded arms went through before that
+    storage: Literal["files", "tar", "parquet"] = "files"
+    shard_size: int = between(64, 1, 1_000_000)  # photographs in a shard, the unit of work and of resuming
     batch_size: int = between(32, 1, 4096)
     seed: int = between(0, 0, 2**31 - 1)
 

@@ -1,6 +1,7 @@
 """Random numbers that depend on a seed and on names, never on global state or on the order of work."""
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -14,3 +15,8 @@ def torch_seed(seed: int, *keys: object) -> int:
 def generator(seed: int, *keys: object) -> np.random.Generator:
     """A numpy generator for `(seed, *keys)`: the same draw for the same names, on any machine, in any order."""
     return np.random.Generator(np.random.PCG64(torch_seed(seed, *keys)))
+
+
+def hashes(seed: int, names: Iterable[object], *keys: object) -> np.ndarray:
+    """``torch_seed(seed, name, *keys)`` of each name: (N,) int64 in [0, 2**63)."""
+    return np.fromiter((torch_seed(seed, name, *keys) for name in names), np.int64)

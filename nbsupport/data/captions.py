@@ -97,6 +97,11 @@ class Vocabulary:
         """The words of `text` that the vocabulary does not hold, in order, each as often as it occurs."""
         return [word for word in tokenise(text) if word not in self._ids]
 
+    def knows(self, text: str) -> bool:
+        """Whether a caption is empty or holds at least one word of the vocabulary."""
+        words = tokenise(text)
+        return not words or any(word in self._ids for word in words)
+
     def save(self, path: Path) -> None:
         """Write the words as JSON, atomically."""
         write_json(path, {"words": self.words})

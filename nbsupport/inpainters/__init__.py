@@ -26,7 +26,8 @@ from nbsupport.runs import Run
 class Inpainter(Protocol):
     """Anything that paints holes. ``name`` goes into manifests and file names.
 
-    One that reads no captions says so by an attribute ``reads_captions = False``; see :func:`reads_captions`.
+    One that reads no captions says so by an attribute ``reads_captions = False``; see :func:`reads_captions`. One that
+    leaves visible pixels as they are says so by ``keeps_visible = True``, and is held to it.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Classical:
     name: str
     method: Callable[[np.ndarray, np.ndarray], np.ndarray]
     reads_captions: ClassVar[bool] = False
+    keeps_visible: ClassVar[bool] = True
 
     def fill(self, images, masks, captions, *, seeds) -> np.ndarray:  # noqa: D102 - see the protocol
         filled = [self.method(i, m) if m.any() else i for i, m in zip(images, masks, strict=True)]
@@ -203,6 +205,10 @@ class Checked:
         before = images.copy() if not isinstance(images, np.memmap) else None
         output = self.inner.fill(images, masks, captions, seeds=seeds)
         self._check_output(output, images)
+        if getattr(self.inner, "keeps_visible", False) and (output != images)[~masks].any():
+            raise InpainterError(
+                f"The inpainter '{self.name}' changed pixels outside the hole, which it promises to keep."
+            )
         if before is not None and not np.array_equal(before, images):
             raise InpainterError(f"The inpainter '{self.name}' wrote into the photographs it was given.")
         return output

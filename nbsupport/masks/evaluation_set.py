@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from nbsupport import rng
 from nbsupport.config import MaskConfig
 from nbsupport.data import index
-from nbsupport.errors import ConfigError, unknown
+from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.masks.drawing import draw, drawable, tolerance
 from nbsupport.runs import Run, atomic_path
 
@@ -82,7 +82,7 @@ class MaskSet:
 def make(run: Run, config: MaskConfig) -> MaskSet:
     """Draw the fixed set for all photographs of the index, or load it (stage ``masks``).
 
-    Writes ``masks.npz``, ``masks.parquet`` and ``results/masks.json`` (coverage histogram, fallbacks and rate by kind).
+    Writes ``masks.npy``, ``masks.parquet`` and ``results/masks.json`` (coverage histogram, fallbacks and rate by kind).
     Part and object kinds become rectangles where a photograph lacks them; ``fallback`` says so.
 
     Raises:
@@ -94,27 +94,29 @@ def make(run: Run, config: MaskConfig) -> MaskSet:
     if not config.kinds or len(set(config.kinds)) < len(config.kinds):
         raise ConfigError(f"MaskConfig.kinds must name at least one kind and none twice, got {config.kinds!r}.")
     stage = run.stage("masks", config, needs=("index",))
-    if stage.finished:
+    if (run / "masks.npy").exists() and stage.finished:  # older versions kept them in another file
         return load(run)
     with stage:
         start = time.perf_counter()
         masks = _draw_all(index.load(run), config)
         seconds = time.perf_counter() - start
-        with atomic_path(run / "masks.npz") as path:
-            np.savez_compressed(path, packed=masks.packed, shape=np.array(masks.shape))
+        with atomic_path(run / "masks.npy") as path:
+            np.save(path, masks.packed)
         with atomic_path(run / "masks.parquet") as path:
             masks.table.to_parquet(path, index=False)
         run.write_result("masks", {**summary(masks, config), "masks_per_second": len(masks) / max(seconds, 1e-9)})
-        stage.outputs("masks.npz", "masks.parquet", "results/masks.json")
-        stage.note(fallbacks=int(masks.table["fallback"].sum()))
+        stage.outputs("masks.npy", "masks.parquet", "results/masks.json")
+        stage.note(fallbacks=int(masks.table["fallback"].sum()), shape=masks.shape)
     return masks
 
 
 def load(run: Run) -> MaskSet:
     """Load the masks of a run; raises :class:`MissingStage` when chapter 2 has not run."""
-    run.require("masks")
-    with np.load(run / "masks.npz", allow_pickle=False) as file:
-        packed, shape = file["packed"], tuple(file["shape"].tolist())
+    record = run.require("masks")
+    if not (run / "masks.npy").exists():
+        raise UserError(f"'{run / 'masks.npy'}' is missing. Run chapter 2 again: it draws the very same holes.")
+    shape = tuple(record["notes"]["shape"])
+    packed = np.load(run / "masks.npy", mmap_mode="r", allow_pickle=False)  # read from the disk as needed
     return MaskSet(pd.read_parquet(run / "masks.parquet"), packed, shape)
 
 

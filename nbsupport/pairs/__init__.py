@@ -1,17 +1,22 @@
 """The paired set: each photograph beside the same photograph with a hole painted in, as files and as one array.
 
-One generator call per photograph, mask and caption gives all fake arms; the real arm goes through the very same encoder
+One generator call per photograph, mask and caption gives all fake arms; the real arms go through the very same encoder
 (:mod:`~nbsupport.pairs.files`), so that the two classes differ in their pixels and in nothing else. :func:`make` writes
-the set, :func:`load` reads it, :func:`verify` proves its promises on the files.
+the set, shard by shard, :func:`load` reads it, :func:`verify` proves its promises on the files, and :func:`export`
+writes it as other tools read it.
 
-Arms: ``original`` (real), ``regenerated`` (fake: the network's whole output), ``spliced`` (fake: its hole, in the
-untouched photograph). Not here: how holes are drawn (``masks``) or filled (``inpainters``).
+Real arms: ``original``, ``reencoded`` (the photograph after one lossy encoding), ``reconstructed`` (the photograph
+through the network with an empty hole). Fake arms: ``regenerated`` (the network's whole output), ``spliced`` (its hole,
+in the untouched photograph), ``spliced_reencoded``. Not here: drawing holes (``masks``), filling them (``inpainters``).
 """
 
-from nbsupport.pairs.generation import make
-from nbsupport.pairs.planning import ARMS, COLUMNS, plan
+from nbsupport.pairs.exports import export
+from nbsupport.pairs.making import make
+from nbsupport.pairs.planning import ARMS, COLUMNS, PARTNERS, plan
 from nbsupport.pairs.store import Pairs, load
 from nbsupport.pairs.summary import differences
-from nbsupport.pairs.verification import verify
+from nbsupport.pairs.verification import verify, verify_run
 
-__all__ = ["ARMS", "COLUMNS", "Pairs", "differences", "load", "make", "plan", "verify"]
+__all__ = [
+    "ARMS", "COLUMNS", "PARTNERS", "Pairs", "differences", "export", "load", "make", "plan", "verify", "verify_run"
+]  # fmt: skip

@@ -1,167 +1,187 @@
-"""Makes the paired set: one call of the inpainter gives all arms of a batch of photographs.
+"""Makes one shard of the paired set: one call of the inpainter gives all arms of a batch of photographs.
 
-A set that was interrupted goes on where it stopped: a file that exists under its final name is whole (it was renamed
-there), and is kept if it can be read. A batch with anything missing is filled again as a whole, in the same company,
-so that the bytes are those of an uninterrupted run.
+A shard is a pure function of the plan: the photographs in it, their order in the batches and the number of threads
+(one) are always the same, so that its bytes do not depend on who makes it, or beside whom. It is finished when its
+record ``pairs/records/NNNNN.parquet`` exists, which is written last. Not here: who makes which shard (:mod:`.workers`).
 """
 
 import hashlib
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+import pyarrow.parquet as pq
+import torch
 
 from nbsupport import inpainters, masks
 from nbsupport.config import PairsConfig
 from nbsupport.data import index
 from nbsupport.errors import UserError
-from nbsupport.pairs import files, planning, store
-from nbsupport.pairs.store import Pairs
-from nbsupport.pairs.summary import Tally, summary
-from nbsupport.pairs.verification import verify
-from nbsupport.runs import Run, atomic_path, fingerprint, read_json, write_json
+from nbsupport.pairs import planning, storage
+from nbsupport.pairs.files import Encoding
+from nbsupport.runs import Run, atomic_path
+
+FOLDER = "pairs"
+SHARDS, RECORDS = f"{FOLDER}/shards", f"{FOLDER}/records"
+PLAN, CACHE, MANIFEST = f"{FOLDER}/plan.parquet", f"{FOLDER}/images.npy", f"{FOLDER}/manifest.parquet"
 
 
 @dataclass
-class _Work:
-    """What stays the same from batch to batch."""
+class Tally:
+    """What making shards took: seconds of filling, encoding and writing; files made, bytes written."""
 
-    run: Run
+    seconds_fill: float = 0.0
+    seconds_encode: float = 0.0
+    seconds_write: float = 0.0
+    made: int = 0
+    kept: int = 0
+    bytes: int = 0
+
+    def add(self, other: "Tally") -> None:
+        """Add another's numbers to these."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+@dataclass
+class Work:
+    """What stays the same from shard to shard; opened once in each process."""
+
+    root: Path
     config: PairsConfig
     images: np.ndarray  # (N, H, W, 3) uint8, the cache of the index
     masks: masks.MaskSet
     painters: Mapping[str, inpainters.Inpainter]
-    manifest: pd.DataFrame
-    planned: pd.DataFrame
     tally: Tally = field(default_factory=Tally)
 
+    @classmethod
+    def open(cls, run: Run, config: PairsConfig) -> "Work":
+        """Load photographs and inpainters of a run."""
+        painters = {name: inpainters.create(name, run) for name in config.inpainters}
+        return cls(run.path, config, index.load(run).cache.images, masks.load(run), painters)
 
-def make(run: Run, config: PairsConfig) -> Pairs:
-    """Make the paired set, or load it (stage ``pairs``).
+    def planned(self, number: int) -> pd.DataFrame:
+        """The lines of one shard."""
+        return read_planned(self.root, number)
 
-    Writes ``pairs/images/<arm>/*.png``, ``pairs/images.npy`` (the same pictures, in the order of the manifest),
-    ``pairs/manifest.parquet`` and ``results/pairs.json``.
+
+def read_planned(root: Path, number: int) -> pd.DataFrame:
+    """The plan's lines of one shard; the plan holds a row group for each."""
+    with pq.ParquetFile(root / PLAN) as file:
+        return file.read_row_group(number).to_pandas()
+
+
+def record_path(root: Path, number: int) -> Path:
+    """Where the record of a finished shard stands."""
+    return root / RECORDS / f"{number:05d}.parquet"
+
+
+def make_shard(work: Work, number: int, first: int) -> Tally:
+    """Make one shard and record it.
+
+    Args: number: of the shard. first: the manifest row, and row of the cache, of its first file.
 
     Raises:
-        MissingStage: chapter 1, 2 or (if ``tdanet`` is to paint) 4 has not run.
-        ConfigError: see :func:`nbsupport.pairs.planning.plan`.
         InpainterError: an inpainter returned something that is no picture.
-        UserError: the disk is full, or the finished set fails its own verification.
+        UserError: the disk is full or cannot be written.
     """
-    planning.check(config)
-    needs = (("tdanet",) if "tdanet" in config.inpainters else ()) + ("masks", "index")
-    stage = run.stage("pairs", config, needs=needs)
-    if stage.finished:
-        return store.load(run)
-    with stage:
-        work = _prepare(run, config, fingerprint([stage.fingerprint, *(run.require(n)["started"] for n in needs)]))
-        _generate(work)
-        pairs = Pairs(run.path, work.manifest[list(planning.COLUMNS)], config)
-        checks = verify(pairs, work.images, work.masks)
-        run.write_result("pairs", summary(pairs, work.masks, work.tally, checks))
-        failed = [name for name, check in checks.items() if not check["passed"]]
-        if failed:
-            raise UserError(
-                f"The paired set does not hold what it promises: {'; '.join(failed)}. Details are in "
-                f"'{run / 'results' / 'pairs.json'}'. Delete '{run / store.FOLDER}' and run chapter 5 again."
-            )
-        with atomic_path(run / store.MANIFEST) as path:
-            pairs.manifest.to_parquet(path, index=False)
-        stage.outputs(store.MANIFEST, store.CACHE, "results/pairs.json")
-        stage.note(files=len(pairs), bytes=work.tally.bytes, kept=work.tally.kept)
-        print(f"[pairs] made: {work.tally.made} files, and {work.tally.kept} kept from an interrupted attempt.")
-    return pairs
-
-
-def _prepare(run: Run, config: PairsConfig, key: str) -> _Work:
-    dataset, mask_set = index.load(run), masks.load(run)
-    planned = planning.plan(dataset.index, mask_set.table, config)
-    painters = {name: inpainters.create(name, run) for name in config.inpainters}
-    marker = run / store.FOLDER / "plan.json"
-    if not marker.exists() or read_json(marker).get("plan") != key:
-        store.clear(run)  # files of another plan must not pass for ours
-        write_json(marker, {"plan": key, "config": config.to_mapping()})
-    for left in (run / store.FOLDER).rglob(".*.part*"):  # temporary files of an attempt that was killed
-        left.unlink(missing_ok=True)
-    work = _Work(run, config, dataset.cache.images, mask_set, painters, planning.manifest(planned, config), planned)
-    _check_room(work)
-    return work
-
-
-def _check_room(work: _Work) -> None:
-    """Fail before the work, not in the middle of it, if the set cannot fit (files and cache, uncompressed)."""
-    wanted = 2 * len(work.manifest) * int(np.prod(work.images.shape[1:]))
-    free = shutil.disk_usage(work.run.path).free
-    if wanted > free:
-        raise UserError(
-            f"The paired set needs up to {wanted / 1e9:.1f} GB, and '{work.run.path}' has {free / 1e9:.1f} GB free. "
-            "Make room, set NBSUPPORT_RUNS to another disk, or use fewer photographs (count)."
-        )
-
-
-def _generate(work: _Work) -> None:
-    photographs = work.planned["row"].drop_duplicates().to_numpy()
-    plan_of, files_of = work.planned.groupby("row").indices, work.manifest.groupby("row").indices
-    hashes = np.empty(len(work.manifest), dtype=object)
-    size = work.config.batch_size
-    with (
-        atomic_path(work.run / store.CACHE) as path,
-        tqdm(total=len(photographs), desc="pairs", unit="photo", mininterval=1) as progress,
-    ):
-        cache = np.lib.format.open_memmap(path, "w+", np.uint8, (len(work.manifest), *work.images.shape[1:]))
-        for start in range(0, len(photographs), size):
-            batch = photographs[start : start + size]
-            numbers = np.concatenate([files_of[row] for row in batch])
-            if not _keep(work, numbers, cache, hashes):
-                plans = work.planned.iloc[np.concatenate([plan_of[row] for row in batch])]
-                _fill_batch(work, batch, plans, numbers, cache, hashes)
-            progress.update(len(batch))
-        cache.flush()
-        del cache
-    work.manifest["sha256"] = hashes.astype(str)
-
-
-def _keep(work: _Work, numbers: np.ndarray, cache: np.ndarray, hashes: np.ndarray) -> bool:
-    """Take over the files of a batch if an earlier attempt left all of them whole; whether it did."""
-    paths = [work.run / work.manifest["path"].iloc[n] for n in numbers]
-    if not all(path.exists() for path in paths):
-        return False
+    table, tally = work.planned(number), Tally()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums are taken in the same order whatever the machine
     try:
-        for n, path in zip(numbers, paths, strict=True):
-            content = path.read_bytes()
-            cache[n], hashes[n] = files.decode(content, path), hashlib.sha256(content).hexdigest()
-            work.tally.bytes += len(content)
-            work.tally.kept += 1
-    except UserError:
-        return False  # cut short by a power failure: made again
-    return True
+        contents = _paint(work, table, first, tally)
+        begin = time.perf_counter()
+        names = [Path(path).name for path in table["path"]]
+        table["sha256"] = [hashlib.sha256(content).hexdigest() for content in contents]
+        shard = work.root / Path(table["path"].iloc[0]).parent
+        storage.write(
+            shard,
+            work.config.storage,
+            dict(zip(names, contents, strict=True)),
+            table.drop(columns="path").to_dict("records"),
+        )
+        with atomic_path(record_path(work.root, number)) as path:
+            table.to_parquet(path, index=False)
+        tally.seconds_write += time.perf_counter() - begin
+    except OSError as error:
+        raise UserError(
+            f"Shard {number} of the paired set cannot be written into '{work.root}' ({error.strerror or error}). Make "
+            "room or choose another folder with NBSUPPORT_RUNS, then run chapter 5 again; it goes on where it stopped."
+        ) from error
+    finally:
+        torch.set_num_threads(threads)
+    tally.made, tally.bytes = len(contents), sum(map(len, contents))
+    return tally
 
 
-def _fill_batch(work, batch, plans, numbers, cache, hashes) -> None:
-    """Fill a batch by every inpainter, and write all arms: manifest rows `numbers`."""
-    table = work.manifest.iloc[numbers]
-    for name, inpainter in work.painters.items():
-        plan = plans[plans["inpainter"] == name]
-        photographs = np.ascontiguousarray(work.images[plan["row"].to_numpy()])
-        holes = work.masks.get(plan["mask"].to_numpy())
+def _paint(work: Work, table: pd.DataFrame, first: int, tally: Tally) -> list[bytes]:
+    """Encode every file of a shard, in order, and write its pixels into the cache."""
+    config = work.config
+    encoding, lossy = Encoding.parse(config.encoding), Encoding.parse(config.reencode)
+    contents: list[bytes] = [b""] * len(table)
+    cache = np.load(work.root / CACHE, mmap_mode="r+")
+
+    def keep(position: int, picture: np.ndarray) -> None:
+        contents[position] = encoding.encode(picture)
+        cache[first + position] = picture if encoding.lossless else encoding.through(picture)
+
+    arms, rows = table["arm"].to_numpy(), table["row"].to_numpy()
+    for position in np.flatnonzero(table["call"].to_numpy() < 0):
         begin = time.perf_counter()
-        output = inpainter.fill(photographs, holes, plan["caption"].tolist(), seeds=plan["seed"].tolist())
-        work.tally.seconds_fill += time.perf_counter() - begin
-        arms = {
-            "original": photographs,
-            "regenerated": output,
-            "spliced": inpainters.splice(photographs, output, holes),
-        }
-        position = {row: n for n, row in enumerate(plan["row"])}
-        begin = time.perf_counter()
-        for n, arm, of, row in zip(numbers, table["arm"], table["inpainter"], table["row"], strict=True):
-            if of in ("", name) and hashes[n] is None:
-                cache[n] = arms[arm][position[row]]
-                hashes[n], written = files.write(work.run / work.manifest["path"].iloc[n], cache[n])
-                work.tally.bytes += written
-                work.tally.made += 1
-        work.tally.seconds_encode += time.perf_counter() - begin
+        photograph = np.asarray(work.images[rows[position]])
+        keep(position, lossy.through(photograph) if arms[position] == "reencoded" else photograph)
+        tally.seconds_encode += time.perf_counter() - begin
+    called = table.assign(position=np.arange(len(table)))
+    called = called[called["call"] >= 0]
+    for name, own in called.groupby("inpainter", sort=False):
+        calls = own.drop_duplicates("call")
+        positions = own.groupby("call")["position"].apply(list).to_dict()
+        for start in range(0, len(calls), config.batch_size):
+            batch = calls.iloc[start : start + config.batch_size]
+            begin = time.perf_counter()
+            photographs = np.stack([work.images[row] for row in batch["row"]])
+            holes = _holes(work, batch["mask"].to_numpy())
+            output = work.painters[name].fill(
+                photographs, holes, batch["caption"].tolist(), seeds=batch["seed"].tolist()
+            )
+            tally.seconds_fill += time.perf_counter() - begin
+            begin = time.perf_counter()
+            for n, call in enumerate(batch["call"]):
+                spliced = inpainters.splice(photographs[n], output[n], holes[n])
+                for position in positions[call]:
+                    arm = arms[position]
+                    if arm == "spliced_reencoded":
+                        keep(position, lossy.through(spliced))
+                    else:
+                        keep(position, spliced if arm == "spliced" else output[n])
+            tally.seconds_encode += time.perf_counter() - begin
+    cache.flush()
+    return contents
+
+
+def _holes(work: Work, numbers: np.ndarray) -> np.ndarray:
+    """The holes of a batch, (B, H, W) bool; where no hole is to be painted, none."""
+    holes = work.masks.get(np.maximum(numbers, 0))
+    holes[numbers < 0] = False
+    return holes
+
+
+def plan_shards(manifest: pd.DataFrame) -> np.ndarray:
+    """(S + 1,) int64: where each shard begins in the manifest, and its length at the end."""
+    shard = manifest["shard"].to_numpy()
+    return np.searchsorted(shard, np.arange(shard[-1] + 2))
+
+
+def write_plan(root: Path, manifest: pd.DataFrame) -> np.ndarray:
+    """Write the plan, a row group for each shard; return :func:`plan_shards`."""
+    import pyarrow as pa
+
+    edges = plan_shards(manifest)
+    table = pa.Table.from_pandas(manifest[list(planning.COLUMNS)], preserve_index=False)
+    with atomic_path(root / PLAN) as path, pq.ParquetWriter(path, table.schema) as writer:
+        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            writer.write_table(table.slice(start, stop - start), row_group_size=max(1, stop - start))
+    return edges

@@ -1,20 +1,35 @@
-"""Which photograph gets which hole, caption and seed: decided for the whole set before the first pixel is painted.
+"""Which photograph gets which holes, captions and seeds: decided for the whole set before the first pixel is painted.
 
 Every choice is a function of ``(seed, image_id)``, so that a larger set contains the smaller one, and a set that was
-interrupted goes on with the same choices.
+interrupted goes on with the same choices. All of it is done on columns: a million rows take seconds.
 """
 
 import numpy as np
 import pandas as pd
 
-from nbsupport import rng
+from nbsupport import inpainters, rng
 from nbsupport.config import PairsConfig
 from nbsupport.errors import ConfigError, unknown
-from nbsupport.inpainters import NAMES
-from nbsupport.pairs.files import SUFFIX
+from nbsupport.pairs.files import Encoding
+from nbsupport.pairs.storage import shard_name
 
-#: arm -> label. ``original`` is the photograph itself, the others come from one call of the inpainter.
-ARMS: dict[str, str] = {"original": "real", "regenerated": "fake", "spliced": "fake"}
+#: arm -> label. Real: the photograph, the photograph after one lossy encoding, and the photograph through the network
+#: with an empty hole. Fake: the network's whole output, its hole in the untouched photograph, and that after one lossy
+#: encoding.
+ARMS: dict[str, str] = {
+    "original": "real",
+    "reencoded": "real",
+    "reconstructed": "real",
+    "regenerated": "fake",
+    "spliced": "fake",
+    "spliced_reencoded": "fake",
+}
+#: fake arm -> the real arm that went through the same, but for the paint.
+PARTNERS: dict[str, str] = {
+    "regenerated": "reconstructed",
+    "spliced": "original",
+    "spliced_reencoded": "reencoded",
+}
 
 #: Columns of ``pairs/manifest.parquet``.
 COLUMNS: tuple[str, ...] = (
@@ -23,51 +38,104 @@ COLUMNS: tuple[str, ...] = (
     "split",
     "label",  # real | fake
     "arm",
-    "inpainter",  # empty for real ones
-    "mask_kind",  # of the pair: a real row carries the mask of its fake partners
+    "inpainter",  # empty for arms that no inpainter touched
+    "mask_kind",  # of the pair: a real row carries the (first) mask of its fake partners
     "coverage",
     "caption",
-    "caption_kind",  # matched | empty
+    "caption_kind",  # matched | mismatched | empty
+    "sample",  # which of the fills of this hole and caption
     "seed",  # of the fill: inpainter.fill(image, mask, caption, seeds=[seed]) gives the picture again
     "path",  # relative to the run folder
     "sha256",
     "row",  # of index and cache
     "mask_id",
+    "mask",  # its number in the mask set, -1: no hole was painted
+    "call",  # rows of one number come from one call of the inpainter, -1: none was needed
+    "shard",
 )
+_ORDER = 1_000_000  # rows of one photograph at most
 
 
 def check(config: PairsConfig) -> None:
-    """Raise :class:`ConfigError` for unknown, repeated or missing arms and inpainters."""
-    for what, values, valid in (("arm", config.arms, ARMS), ("inpainter", config.inpainters, NAMES)):
-        for value in values:
-            if value not in valid:
-                raise ConfigError(unknown(what, value, valid))
+    """Raise :class:`ConfigError` for what cannot be: unknown or repeated names, no real or no fake arm, no coverage."""
+    for what, values in (
+        ("arm", config.arms),
+        ("inpainter", config.inpainters),
+        ("caption kind", config.caption_kinds),
+    ):
         if not values or len(set(values)) < len(values):
             raise ConfigError(f"PairsConfig needs at least one {what} and none twice, got {values!r}.")
-    if not config.kinds:
-        raise ConfigError("PairsConfig.kinds must name at least one kind of mask.")
+    for arm in config.arms:
+        if arm not in ARMS:
+            raise ConfigError(unknown("arm", arm, ARMS))
+    for name in config.inpainters:
+        if name not in inpainters.NAMES and name.partition(":")[0] not in ("tdanet", *inpainters.PREFIXES):
+            raise ConfigError(unknown("inpainter", name, inpainters.NAMES))
+    if not config.kinds or len(set(config.kinds)) < len(config.kinds):
+        raise ConfigError(
+            f"PairsConfig.kinds must name at least one kind of mask and none twice, got {config.kinds!r}."
+        )
     if {ARMS[arm] for arm in config.arms} != {"real", "fake"}:
         raise ConfigError(f"PairsConfig.arms must hold real and fake ones, got {config.arms!r}.")
+    if config.coverage_low > config.coverage_high:
+        raise ConfigError(f"coverage_low ({config.coverage_low}) is above coverage_high ({config.coverage_high}).")
+    Encoding.parse(config.encoding)
+    if Encoding.parse(config.reencode).lossless and {"reencoded", "spliced_reencoded"} & set(config.arms):
+        raise ConfigError(f"PairsConfig.reencode must be lossy, e.g. jpeg:85, got '{config.reencode}'.")
+
+
+def whole_groups(groups: np.ndarray, order: np.ndarray, wanted: int) -> np.ndarray:
+    """Choose members by whole groups, in the order of each group's smallest `order`, until `wanted` are chosen.
+
+    A group that would pass the mark is left out, and the places that this leaves open go to the next groups that fit;
+    so all sizes take from one sequence, and a larger choice holds a smaller one but for those last few.
+
+    Args: groups: (N,). order: (N,) sortable. Returns (N,) bool.
+    """
+    code, first = np.unique(groups, return_inverse=True)
+    smallest = np.full(len(code), np.iinfo(np.int64).max)
+    np.minimum.at(smallest, first, order)
+    sequence = np.argsort(smallest, kind="stable")
+    sizes = np.bincount(first)[sequence]
+    taken = np.cumsum(sizes) <= wanted
+    left = wanted - int(sizes[taken].sum())
+    for position in np.flatnonzero(~taken):
+        if left <= 0:
+            break
+        if sizes[position] <= left:
+            taken[position], left = True, left - sizes[position]
+    chosen = np.zeros(len(code), bool)
+    chosen[sequence[taken]] = True
+    return chosen[first]
+
+
+def shares(total: int, sizes: np.ndarray) -> np.ndarray:
+    """`total` divided in proportion to `sizes`, as integers that add up to it."""
+    edges = np.rint(np.cumsum(sizes) * total / max(sizes.sum(), 1)).astype(np.int64)
+    return np.diff(edges, prepend=0)
 
 
 def choose_photographs(index: pd.DataFrame, count: int, seed: int) -> np.ndarray:
-    """Rows of the photographs to use, ascending: `count` of them (0: all), every split in proportion.
-
-    Splits are by group already, so leaving photographs out cannot part a group. A larger `count` keeps the smaller
-    one's photographs (but for rounding at the splits' edges).
-    """
+    """Rows of the photographs to use, ascending: `count` of them (0: all), every split in proportion, whole groups."""
     if count <= 0 or count >= len(index):
         return np.arange(len(index))
-    order = np.array([rng.torch_seed(seed, image_id, "use") for image_id in index["image_id"]])
-    rows = []
-    for _, members in pd.Series(np.arange(len(index))).groupby(index["split"].to_numpy()):
-        share = max(1, round(count * len(members) / len(index)))
-        rows.append(members.to_numpy()[np.argsort(order[members], kind="stable")[:share]])
-    return np.sort(np.concatenate(rows))
+    order = rng.hashes(seed, index["image_id"], "use")
+    split, group = index["split"].to_numpy(), index["group"].to_numpy()
+    names, sizes = np.unique(split.astype(str), return_counts=True)
+    chosen, owed = np.zeros(len(index), bool), 0
+    for share, _, name in sorted(zip(shares(count, sizes).tolist(), sizes.tolist(), names, strict=True)):
+        members = np.flatnonzero(split == name)
+        chosen[members[whole_groups(group[members], order[members], share + owed)]] = True
+        if not chosen[members].any():  # no split stays empty
+            chosen[members[group[members] == group[members[order[members].argmin()]]]] = True
+        owed += share - int(chosen[members].sum())  # what the small splits took too much or too little
+    left = np.flatnonzero(~chosen)  # places that groups too large for their split's share left open
+    chosen[left[whole_groups(group[left], order[left], count - int(chosen.sum()))]] = True
+    return np.flatnonzero(chosen)
 
 
 def plan(index: pd.DataFrame, masks: pd.DataFrame, config: PairsConfig) -> pd.DataFrame:
-    """One row for each photograph and inpainter: its hole, its caption, its seed.
+    """The manifest without hashes: every file of the set, in order, shard by shard.
 
     Args:
         index: ``image_id, group, split, captions``, row order of the cache.
@@ -75,63 +143,185 @@ def plan(index: pd.DataFrame, masks: pd.DataFrame, config: PairsConfig) -> pd.Da
         config: see :class:`~nbsupport.config.PairsConfig`.
 
     Returns:
-        The columns of the manifest but label, arm, path and sha256, plus ``mask`` (row number in `masks`). Photographs
-        in index order, the inpainters of one photograph together: all of them fill the same hole by the same caption.
+        :data:`COLUMNS`, ``sha256`` empty. Photographs in index order. Of each: its real arms, then its fake ones, those
+        of one call side by side. All inpainters fill the same holes by the same captions.
 
     Raises:
-        ConfigError: a kind that the masks do not hold, or a hole of nothing.
+        ConfigError: a kind that the masks do not hold, a hole of nothing or of everything, no photograph left.
     """
     check(config)
-    held = tuple(masks["kind"].drop_duplicates())
-    for kind in config.kinds:
+    number = _mask_numbers(masks, len(index), config)
+    coverage = np.where(number >= 0, masks["coverage"].to_numpy()[number], np.nan)
+    fits = (coverage >= config.coverage_low) & (coverage <= config.coverage_high)
+    eligible = np.flatnonzero(fits.any(axis=1))
+    if not len(eligible):
+        raise ConfigError(
+            f"No hole covers between {config.coverage_low:.0%} and {config.coverage_high:.0%} of its photograph. Widen "
+            "coverage_low and coverage_high in chapter 5, or draw other holes in chapter 2."
+        )
+    rows = eligible[choose_photographs(index.iloc[eligible], config.count, config.seed)]
+    photographs, chosen = _holes(index, rows, number, fits, config)
+    for name, wrong in (("empty", coverage <= 0), ("everything", coverage >= 1)):
+        bad = np.flatnonzero(wrong.ravel()[rows[photographs] * len(config.kinds) + chosen])
+        if len(bad):
+            mask_id = masks["mask_id"].iloc[number[rows[photographs[bad[0]]], chosen[bad[0]]]]
+            raise ConfigError(
+                f"The mask '{mask_id}' is {name}: there would be no paint to find, or nothing to paint from. Set "
+                "coverage_low and coverage_high in chapter 5 so that it is passed over."
+            )
+    calls = _calls(index, rows, photographs, number[rows[photographs], chosen], config)
+    return _manifest(index, masks, rows, calls, config)
+
+
+def _mask_numbers(masks: pd.DataFrame, photographs: int, config: PairsConfig) -> np.ndarray:
+    """(photographs, kinds) int64: the row of `masks` of each photograph and kind, -1 where there is none."""
+    held = masks["kind"].drop_duplicates().tolist()
+    number = np.full((photographs, len(config.kinds)), -1, np.int64)
+    kinds = masks["kind"].to_numpy()
+    for column, kind in enumerate(config.kinds):
         if kind not in held:
             raise ConfigError(f"{unknown('mask kind', kind, held)} Holes are drawn in chapter 2.")
-    number = {key: n for n, key in enumerate(zip(masks["row"], masks["kind"], strict=True))}
-    mask_ids, coverage = masks["mask_id"].to_numpy(), masks["coverage"].to_numpy()
+        of = np.flatnonzero(kinds == kind)
+        number[masks["row"].to_numpy()[of], column] = of
+    return number
+
+
+def _holes(index, rows, number, fits, config) -> tuple[np.ndarray, np.ndarray]:
+    """Which kinds each photograph gets: positions in `rows` and columns of `number`, (H,) each."""
+    ids = index["image_id"].to_numpy()[rows]
+    draws = np.stack([rng.hashes(config.seed, ids, kind, "hole") for kind in config.kinds], axis=1)
+    draws[~fits[rows]] = np.iinfo(np.int64).max
+    order = np.argsort(draws, axis=1, kind="stable")
+    each = config.kinds_each or len(config.kinds)
+    possible = fits[rows].sum(axis=1)
+    photographs, place = np.nonzero(np.arange(len(config.kinds)) < np.minimum(possible, each)[:, None])
+    return photographs, order[photographs, place]
+
+
+def _calls(index, rows, photographs, mask, config) -> pd.DataFrame:
+    """One row for each fill: hole x caption kind x sample x inpainter, of each photograph in turn."""
+    texts = {kind: _captions(index, rows, kind, config.seed) for kind in config.caption_kinds}
+    kinds = [(kind, sample, name) for kind in config.caption_kinds for sample in range(config.samples)
+             for name in config.inpainters]  # fmt: skip
+    count = len(kinds)
+    which = np.tile(np.arange(count), len(mask))
+    photo = np.repeat(photographs, count)
+    caption = np.empty(len(photo), object)
+    told = np.empty(len(photo), object)
+    for number, (kind, _, _) in enumerate(kinds):
+        here = which == number
+        caption[here] = texts[kind][photo[here]]
+        told[here] = np.where(np.char.str_len(np.char.strip(caption[here].astype(str))) > 0, kind, "empty")
+    return pd.DataFrame(
+        {
+            "photo": photo,
+            "mask": np.repeat(mask, count),
+            "caption": pd.Series(caption, dtype="str"),
+            "caption_kind": pd.Series(told, dtype="str"),
+            "sample": np.array([sample for _, sample, _ in kinds])[which],
+            "inpainter": pd.Series(np.array([name for *_, name in kinds], object)[which], dtype="str"),
+        }
+    )
+
+
+def _captions(index: pd.DataFrame, rows: np.ndarray, kind: str, seed: int) -> np.ndarray:
+    """One caption of a kind for each photograph of `rows`, (P,) object."""
+    if kind == "empty":
+        return np.full(len(rows), "", object)
     ids, captions = index["image_id"].to_numpy(), index["captions"].to_numpy()
-    group, split = index["group"].to_numpy(), index["split"].to_numpy()
-    records = []
-    for row in choose_photographs(index, config.count, config.seed).tolist():
-        draw = rng.generator(config.seed, ids[row], "pair")
-        kind = config.kinds[int(draw.integers(len(config.kinds)))]
-        texts = [str(text) for text in captions[row]]
-        caption = texts[int(draw.integers(len(texts)))] if texts else ""
-        mask = number[row, kind]
-        if coverage[mask] <= 0:
-            raise ConfigError(f"The mask '{mask_ids[mask]}' is empty: a fake without a painted pixel is no fake.")
-        for inpainter in config.inpainters:
-            seed = rng.torch_seed(config.seed, ids[row], inpainter, "fill") % 2**31
-            records.append(
-                (ids[row], group[row], split[row], inpainter, kind, float(coverage[mask]), caption,
-                 "matched" if caption.strip() else "empty", seed, row, mask_ids[mask], mask)
-            )  # fmt: skip
-    names = [
-        "image_id", "group", "split", "inpainter", "mask_kind", "coverage", "caption", "caption_kind", "seed", "row",
-        "mask_id", "mask",
-    ]  # fmt: skip
-    return pd.DataFrame.from_records(records, columns=names)
+    if kind == "matched":
+        draws = rng.hashes(seed, ids[rows], "caption")
+        return _pick(captions, rows, draws)
+    split, group = index["split"].to_numpy(), index["group"].to_numpy()
+    texts = np.empty(len(rows), object)
+    open_ = np.arange(len(rows))
+    for attempt in range(50):  # another photograph of the same split, of another group, that says something else
+        if not len(open_):
+            return texts
+        draws = rng.hashes(seed, ids[rows[open_]], "mismatched", attempt)
+        other = np.empty(len(open_), np.int64)
+        for name in np.unique(split[rows[open_]].astype(str)):
+            members = np.flatnonzero(split == name)
+            here = split[rows[open_]] == name
+            other[here] = members[draws[here] % len(members)]
+        found = _pick(captions, other, draws >> 20)
+        own = [set(map(str, captions[row])) for row in rows[open_]]
+        good = (group[other] != group[rows[open_]]) & np.array([bool(t) and t not in o for t, o in zip(found, own)])  # noqa: B905 - same length
+        texts[open_[good]] = found[good]
+        open_ = open_[~good]
+    raise ConfigError(
+        f"No other caption was found for '{ids[rows[open_[0]]]}': its split holds too few captioned photographs for "
+        "caption_kinds=['mismatched']. Use more photographs (count in chapter 1), or leave that kind out."
+    )
 
 
-def manifest(planned: pd.DataFrame, config: PairsConfig) -> pd.DataFrame:
-    """The manifest of a plan, without hashes: for each photograph its real arms once, its fake arms per inpainter.
+def _pick(captions: np.ndarray, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Of each photograph the caption that its draw falls on; empty where it has none."""
+    chosen = np.empty(len(rows), object)
+    chosen[:] = [
+        str(captions[row][draw % len(captions[row])]) if len(captions[row]) else ""
+        for row, draw in zip(rows.tolist(), draws.tolist(), strict=True)
+    ]
+    return chosen
 
-    Also has the column ``plan`` (row of `planned`), which is not written.
-    """
-    table = planned.drop(columns="mask").assign(plan=np.arange(len(planned)))
-    first = ~table["image_id"].duplicated()
+
+def _manifest(index, masks, rows, calls, config) -> pd.DataFrame:
+    """Real and fake rows from the calls, in order."""
+    calls = calls.assign(call=np.arange(len(calls)), fill=True)
+    first = calls[~calls["photo"].duplicated()]
+    per_inpainter = calls[~calls[["photo", "inpainter"]].duplicated()]
     parts = []
-    for order, arm in enumerate(ARMS):  # regenerated and spliced of one call stand side by side
-        if arm not in config.arms:
-            continue
-        rows = table[first].assign(inpainter="", seed=0) if ARMS[arm] == "real" else table
-        parts.append(rows.assign(label=ARMS[arm], arm=arm, order=order))
-    whole = pd.concat(parts).sort_values(["row", "plan", "order"], kind="stable", ignore_index=True)
-    keys = zip(whole["image_id"], whole["arm"], whole["inpainter"], whole["mask_kind"], strict=True)
-    whole["path"] = [_path(*key) for key in keys]
-    return whole.assign(sha256="")[[*COLUMNS, "plan"]]
+    for place, arm in enumerate(config.arms):
+        if arm in ("original", "reencoded"):
+            part = first.assign(inpainter="", call=-1, fill=False, order=place)
+        elif arm == "reconstructed":
+            part = per_inpainter.assign(call=len(calls) + np.arange(len(per_inpainter)), fill=False)
+            part["order"] = len(config.arms) + part.groupby("photo").cumcount()
+        else:
+            part = calls.assign(order=2 * _ORDER // 4 + calls.groupby("photo").cumcount() * len(config.arms) + place)
+        parts.append(part.assign(arm=arm, label=ARMS[arm]))
+    whole = pd.concat(parts, ignore_index=True)
+    whole = whole.iloc[np.argsort(whole["photo"].to_numpy() * _ORDER + whole["order"].to_numpy(), kind="stable")]
+    photo, mask = whole["photo"].to_numpy(), whole["mask"].to_numpy()
+    columns = {name: index[name].to_numpy()[rows[photo]] for name in ("image_id", "group", "split")}
+    whole = whole.reset_index(drop=True).assign(
+        **{name: pd.Series(values) for name, values in columns.items()},
+        row=rows[photo],
+        shard=photo // config.shard_size,
+        mask_id=masks["mask_id"].to_numpy()[mask],
+        mask_kind=masks["kind"].to_numpy()[mask],
+        coverage=masks["coverage"].to_numpy(float)[mask],
+        sha256="",
+    )
+    whole["seed"] = _seeds(whole, config.seed)
+    whole["mask"] = np.where(whole["fill"], mask, -1)
+    whole["path"] = _paths(whole, config)
+    return whole[list(COLUMNS)]
 
 
-def _path(image_id: str, arm: str, inpainter: str, kind: str) -> str:
-    """A file name that is the same in every attempt at one set."""
-    name = f"{image_id}__{inpainter}__{kind}" if inpainter else f"{image_id}__{kind}"
-    return f"pairs/images/{arm}/{name}{SUFFIX}"
+def _seeds(table: pd.DataFrame, seed: int) -> np.ndarray:
+    """Of each call, by photograph, hole, sample and inpainter: captions meet the same latent; 0 where none is drawn."""
+    keys = zip(table["image_id"], table["mask_kind"], table["sample"], table["inpainter"], strict=True)
+    called = table["call"].to_numpy() >= 0
+    return np.array([rng.torch_seed(seed, *key, "fill") % 2**31 if drawn else 0
+                     for key, drawn in zip(keys, called, strict=True)], np.int64)  # fmt: skip
+
+
+def _paths(table: pd.DataFrame, config: PairsConfig) -> pd.Series:
+    """Paths that are the same in every attempt at one set; the name says all that tells a file from the others."""
+    safe = {name: "".join(c if c.isalnum() or c in "-." else "-" for c in name) for name in config.inpainters}
+    painter = "__" + table["inpainter"].map(safe).fillna("").astype(str)
+    filled = painter + "__" + table["mask_kind"] + "__" + table["caption_kind"] + "__" + table["sample"].astype(str)
+    touched = table["inpainter"] != ""
+    tail = (
+        pd.Series("", index=table.index).mask(touched, painter).mask(table["mask_kind"].notna() & table["fill"], filled)
+    )
+    shards = {n: f"pairs/shards/{shard_name(n, config.storage)}/" for n in range(int(table["shard"].max()) + 1)}
+    return (
+        table["shard"].map(shards)
+        + table["image_id"].str.replace(".", "~")  # WebDataset takes a name's first dot for the end of its stem
+        + "__"
+        + table["arm"]
+        + tail
+        + Encoding.parse(config.encoding).suffix
+    )

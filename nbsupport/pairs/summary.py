@@ -1,49 +1,41 @@
 """The numbers of a paired set that the book prints, computed from its cache in constant memory."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from nbsupport import inpainters
 from nbsupport.config import SPLITS
 from nbsupport.masks import MaskSet
+from nbsupport.pairs.generation import Tally
 from nbsupport.pairs.store import Pairs
 
 
-@dataclass
-class Tally:
-    """What making the set took. Seconds of the fill and of encoding; files made, and kept from an earlier attempt."""
-
-    seconds_fill: float = 0.0
-    seconds_encode: float = 0.0
-    made: int = 0
-    kept: int = 0
-    bytes: int = 0
-
-
-def summary(pairs: Pairs, masks: MaskSet, tally: Tally, checks: dict) -> dict[str, object]:
+def summary(pairs: Pairs, masks: MaskSet, tally: Tally, seconds: float, checks: dict) -> dict[str, object]:
     """What goes into ``results/pairs.json``: counts, cost, differences and verification; plain JSON values."""
     manifest = pairs.manifest
     counts = manifest.groupby(["split", "arm", "inpainter"]).size()
-    once = manifest.drop_duplicates("image_id")
-    seconds = tally.seconds_fill + tally.seconds_encode
+    fakes = manifest[manifest["label"] == "fake"].drop_duplicates("call")
     return {
         "files": len(manifest),
         "photographs": manifest["image_id"].nunique(),
         "groups": manifest["group"].nunique(),
         "size": pairs.cache.shape[1:3],
         "counts": [{"split": s, "arm": a, "inpainter": i, "files": n} for (s, a, i), n in counts.items()],
-        "mask_kinds": once["mask_kind"].value_counts().sort_index().to_dict(),
-        "caption_kinds": once["caption_kind"].value_counts().sort_index().to_dict(),
-        "coverage_mean": once["coverage"].mean(),
+        "fills": len(fakes),
+        "mask_kinds": fakes["mask_kind"].value_counts().sort_index().to_dict(),
+        "caption_kinds": fakes["caption_kind"].value_counts().sort_index().to_dict(),
+        "caption_words_mean": fakes["caption"].str.split().str.len().mean(),
+        "coverage_mean": fakes["coverage"].mean(),
+        "shards": int(manifest["shard"].iloc[-1]) + 1,
         "bytes": tally.bytes,
         "bytes_per_file": tally.bytes / max(len(manifest), 1),
         "files_made": tally.made,
         "files_kept": tally.kept,
         "seconds_fill": tally.seconds_fill,
         "seconds_encode": tally.seconds_encode,
-        "files_per_second": tally.made / seconds if seconds else None,
+        "seconds_write": tally.seconds_write,
+        "seconds": seconds,
+        "files_per_second": tally.made / seconds if tally.made else None,
         "differences": _means(differences(pairs, masks)),
         "checks": checks,
         "checks_passed": all(check["passed"] for check in checks.values()),
@@ -67,14 +59,13 @@ def differences(pairs: Pairs, masks: MaskSet) -> pd.DataFrame:
         in the same hole), ``outside_l1`` (outside the hole, same scale) and ``outside_changed`` (share of the pixels
         outside the hole that differ at all, in [0, 1]).
     """
-    number = dict(zip(masks.table["mask_id"], range(len(masks)), strict=True))
     real = pairs.manifest[pairs.manifest["arm"] == "original"]
     position = dict(zip(real["image_id"], real.index, strict=True))
     fake = pairs.manifest[pairs.manifest["label"] == "fake"]
     records = []
     for rows in pairs.batches(fake.index.to_numpy()):
         table = pairs.manifest.iloc[rows]
-        holes = masks.get([number[mask_id] for mask_id in table["mask_id"]])
+        holes = masks.get(table["mask"].to_numpy())
         for n, image_id, hole in zip(rows, table["image_id"], holes, strict=True):
             original = pairs.cache[position[image_id]]
             distance = np.abs(original.astype(np.int16) - pairs.cache[n])

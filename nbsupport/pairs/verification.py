@@ -1,94 +1,150 @@
-"""Proves on the files what the paired set promises, by reading them again.
+"""Proves on the files what the paired set promises, by reading them again, shard by shard in constant memory.
 
 Each check counts what it looked at and what failed, so that a check that looked at nothing cannot pass for a good one.
 """
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
+from nbsupport import masks
+from nbsupport.data import index as indices
+from nbsupport.errors import UserError
 from nbsupport.masks import MaskSet
-from nbsupport.pairs import files, planning
+from nbsupport.pairs import files, planning, storage, store
+from nbsupport.pairs.files import Encoding
+from nbsupport.pairs.generation import plan_shards
 from nbsupport.pairs.store import Pairs
+from nbsupport.runs import Run
+
+#: Checks of single files: the arms that a set must have for them to be asked, and whether they need lossless files.
+_PER_FILE: dict[str, tuple[set[str], bool]] = {
+    "hash as in the manifest": (set(), False),
+    "cache equals the files": (set(), False),
+    "original equals the photograph": ({"original"}, False),
+    "reencoded equals the photograph encoded again": ({"reencoded"}, False),
+    "spliced equals the photograph outside the hole": ({"spliced"}, True),
+    "spliced equals regenerated inside the hole": ({"regenerated", "spliced"}, True),
+    "spliced_reencoded equals spliced encoded again": ({"spliced", "spliced_reencoded"}, True),
+}
 
 
-def verify(pairs: Pairs, images: np.ndarray, masks: MaskSet) -> dict[str, dict[str, object]]:
-    """Recompute hashes, forms, counts and identities of a paired set.
+def verify(pairs: Pairs, images: np.ndarray, holes: MaskSet, index: pd.DataFrame) -> dict[str, dict[str, object]]:
+    """Recompute plan, hashes, forms, counts and identities of a paired set.
 
     Args:
         pairs: the set, with its files and its cache.
         images: (N, H, W, 3) uint8, the cache of the index, by ``manifest["row"]``.
-        masks: the holes, by ``manifest["mask_id"]``.
+        holes: the masks, by ``manifest["mask"]``. index: of the run, from which the plan is made once more.
 
     Returns:
         name of the check -> ``passed``, ``checked`` and ``failed`` (numbers of files, sets or groups), ``examples``.
     """
-    manifest = pairs.manifest
-    number = dict(zip(masks.table["mask_id"], range(len(masks)), strict=True))
-    counts: dict[str, list] = {name: [0, []] for name, arms in _PER_FILE.items() if arms <= set(pairs.config.arms)}
-    forms: dict[str, set] = {"real": set(), "fake": set()}
-    for rows in pairs.batches(np.arange(len(manifest)), 512):
-        table = manifest.iloc[rows]
-        holes = masks.get([number[mask_id] for mask_id in table["mask_id"]])
-        for n, record, hole in zip(rows, table.itertuples(index=False), holes, strict=True):
-            for name, good in _check_file(pairs, int(n), record, hole, images[record.row], forms):
+    config, manifest = pairs.config, pairs.manifest
+    lossless = Encoding.parse(config.encoding).lossless
+    counts: dict[str, list] = {
+        name: [0, []]
+        for name, (arms, exact) in _PER_FILE.items()
+        if arms <= set(config.arms) and (lossless or not exact)
+    }
+    forms: dict[str, dict[str, int]] = {"real": {}, "fake": {}}
+    edges = plan_shards(manifest)
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for name, path, good in _check_shard(pairs, int(start), int(stop), images, holes, forms):
+            if name in counts:
                 counts[name][0] += 1
                 if not good:
-                    counts[name][1].append(record.path)
+                    counts[name][1].append(path)
     result = {name: _report(checked, failed) for name, (checked, failed) in counts.items()}
-    differing = sorted(map(str, forms["real"] ^ forms["fake"])) + sorted(map(str, forms["real"] & forms["fake"]))[1:]
+    common = set(forms["real"]) & set(forms["fake"])
+    differing = sorted(set(forms["real"]) ^ set(forms["fake"])) + sorted(common)[1:]
     result["one form for both classes"] = _report(len(manifest), differing)
-    return result | _check_tables(manifest)
+    return result | _check_tables(manifest) | _check_plan(manifest, index, holes, config)
 
 
-#: Checks of single files, and the arms that a set must have for them to be asked.
-_PER_FILE: dict[str, set[str]] = {
-    "hash as in the manifest": set(),
-    "cache equals the files": set(),
-    "original equals the photograph": {"original"},
-    "spliced equals the photograph outside the hole": {"spliced"},
-    "spliced equals regenerated inside the hole": {"regenerated", "spliced"},
-}
+def verify_run(run: Run) -> dict[str, dict[str, object]]:
+    """:func:`verify` on the finished set of a run; raises :class:`MissingStage` when there is none."""
+    dataset = indices.load(run)
+    return verify(store.load(run), dataset.cache.images, masks.load(run), dataset.index)
 
 
-def _check_file(pairs, n, record, hole, photograph, forms):
-    """Yield (check, whether it holds) for one file."""
-    path = pairs.root / record.path
-    content = path.read_bytes() if path.exists() else b""
-    yield "hash as in the manifest", hashlib.sha256(content).hexdigest() == record.sha256
-    forms[record.label].add(tuple(sorted((key, str(value)) for key, value in files.form(content).items())))
-    try:
-        picture = files.decode(content, path)
-    except files.UserError:
-        picture = None
-    yield "cache equals the files", picture is not None and np.array_equal(picture, pairs.cache[n])
-    cached = pairs.cache[n]
-    if record.arm == "original":
-        yield "original equals the photograph", np.array_equal(cached, photograph)
-    if record.arm == "spliced":
-        same = np.array_equal(cached[~hole], photograph[~hole])
-        yield "spliced equals the photograph outside the hole", same
-        before = pairs.manifest.iloc[n - 1] if n else None  # arms of one call stand side by side
-        if before is not None and before.arm == "regenerated" and before.image_id == record.image_id:
-            yield "spliced equals regenerated inside the hole", np.array_equal(cached[hole], pairs.cache[n - 1][hole])
+def _check_shard(pairs, start, stop, images, holes, forms) -> Iterator[tuple[str, str, bool]]:
+    """Yield (check, path, whether it holds) for the files of one shard."""
+    table = pairs.manifest.iloc[start:stop]
+    encoding, lossy = Encoding.parse(pairs.config.encoding), Encoding.parse(pairs.config.reencode)
+    made: dict[tuple[int, str], np.ndarray] = {}  # the arms of the present call
+    for n, record in enumerate(table.itertuples(index=False), start):
+        try:
+            content = storage.read(pairs.root, [record.path])[0]
+        except UserError:
+            content = b""
+        yield "hash as in the manifest", record.path, hashlib.sha256(content).hexdigest() == record.sha256
+        told = str(sorted((key, str(value)) for key, value in files.form(content).items()))
+        forms[record.label][told] = forms[record.label].get(told, 0) + 1
+        try:
+            picture = files.decode(content, record.path)
+        except UserError:
+            picture = None
+        cached, photograph = np.asarray(pairs.cache[n]), np.asarray(images[record.row])
+        yield "cache equals the files", record.path, picture is not None and np.array_equal(picture, cached)
+
+        def as_kept(image: np.ndarray) -> np.ndarray:
+            return image if encoding.lossless else encoding.through(image)
+
+        if record.arm == "original":
+            yield "original equals the photograph", record.path, np.array_equal(cached, as_kept(photograph))
+        if record.arm == "reencoded":
+            again = as_kept(lossy.through(photograph))
+            yield "reencoded equals the photograph encoded again", record.path, np.array_equal(cached, again)
+        if record.mask < 0:
+            continue
+        made = {key: value for key, value in made.items() if key[0] == record.call} | {
+            (record.call, record.arm): cached
+        }
+        regenerated, spliced = made.get((record.call, "regenerated")), made.get((record.call, "spliced"))
+        if record.arm == "spliced":
+            hole = holes.get([record.mask])[0]
+            good = np.array_equal(cached[~hole], photograph[~hole])
+            yield "spliced equals the photograph outside the hole", record.path, good
+            if regenerated is not None:
+                good = np.array_equal(cached[hole], regenerated[hole])
+                yield "spliced equals regenerated inside the hole", record.path, good
+        if record.arm == "spliced_reencoded" and spliced is not None and encoding.lossless:
+            good = np.array_equal(cached, lossy.through(spliced))
+            yield "spliced_reencoded equals spliced encoded again", record.path, good
 
 
 def _check_tables(manifest: pd.DataFrame) -> dict[str, dict[str, object]]:
     splits = manifest.groupby("group")["split"].nunique()
-    fake = manifest[manifest["label"] == "fake"]
-    sizes = fake.groupby(["split", "arm", "inpainter"]).size()
-    real = manifest[manifest["arm"] == "original"].groupby("split").size()
-    unequal = [" ".join(key) for key, size in sizes.items() if size != real.get(key[0], 0)]
-    kinds = manifest.groupby("image_id")[["mask_id", "caption", "split", "group"]].nunique().max(axis=1)
+    photographs = manifest.groupby(["split", "arm", "inpainter"])["image_id"].nunique()
+    wanted = manifest.groupby("split")["image_id"].nunique()
+    unequal = [" ".join(key) for key, size in photographs.items() if size != wanted[key[0]]]
+    fakes = manifest[manifest["label"] == "fake"]
+    sizes = fakes.groupby(["split", "arm"]).size().unstack("arm")
+    unequal += [f"{split}: fake arms differ in size" for split in sizes.index[sizes.nunique(axis=1) > 1]]
+    about = manifest.groupby("image_id")[["split", "group", "row"]].nunique().max(axis=1)
     repeated = manifest.loc[manifest["path"].duplicated(), "path"].tolist()
     return {
         "no group in two splits": _report(len(splits), splits.index[splits > 1].astype(str).tolist()),
-        "as many fake as real in each split": _report(len(sizes), unequal),
-        "one hole and one caption for each photograph": _report(len(kinds), kinds.index[kinds > 1].tolist()),
+        "every photograph in every arm, each fake arm of one size": _report(len(photographs) + len(sizes), unequal),
+        "one split, group and row for each photograph": _report(len(about), about.index[about > 1].tolist()),
         "every row its own file": _report(len(manifest), repeated),
         "columns as documented": _report(len(manifest.columns), sorted(set(planning.COLUMNS) ^ set(manifest.columns))),
     }
+
+
+def _check_plan(manifest, index, holes, config) -> dict[str, dict[str, object]]:
+    """Every line but its hash follows from the parameters, the index and the masks: nothing lost, nothing repeated."""
+    planned = planning.plan(index, holes.table, config)
+    if len(planned) != len(manifest):
+        wrong = [f"{len(manifest)} rows, planned were {len(planned)}"]
+    else:
+        columns = [name for name in planning.COLUMNS if name != "sha256" and name in manifest]
+        same = np.all([manifest[name].to_numpy() == planned[name].to_numpy() for name in columns], axis=0)
+        wrong = manifest["path"][~same].tolist()
+    return {"every row as planned": _report(len(planned), wrong)}
 
 
 def _report(checked: int, failed: list) -> dict[str, object]:

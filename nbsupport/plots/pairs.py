@@ -16,6 +16,8 @@ from nbsupport.plots.style import COLOURS, hide_region, picture_grid
 if TYPE_CHECKING:
     from nbsupport.widgets.state import Filled
 
+_STYLES = ("-", ":", "--", "-", "--", "-.")  # as many as there are arms
+
 #: Differences are multiplied by this before they are shown, since most are too small to see.
 GAIN = 4
 
@@ -34,30 +36,30 @@ def choose(pairs: Pairs, count: int, split: str = "test") -> list[str]:
 
 
 def contact_sheet(pairs: Pairs, masks: MaskSet, image_ids: Sequence[str], inpainter: str | None = None) -> Figure:
-    """One row for each photograph: original, masked, its fake arms, and the difference that the painter made.
+    """One row for each photograph: its real arms, the hole, its fake arms, and the difference that the painter made.
 
     The difference is between the original and the regenerated picture (the first fake arm, if there is none).
     """
     sets = pairs.sets(inpainter)
-    fakes = [arm for arm in sets.columns if ARMS[arm] == "fake"]
+    real, fakes = ([arm for arm in sets.columns if ARMS[arm] == label] for label in ("real", "fake"))
     shown = "regenerated" if "regenerated" in fakes else fakes[0]
     rows, captions = [], []
     for image_id in image_ids:
         numbers = sets.loc[image_id]
         entry = pairs.manifest.iloc[numbers[shown]]
         original = np.asarray(pairs.cache[numbers["original"]])
-        arms = [np.asarray(pairs.cache[numbers[arm]]) for arm in fakes]
+        before, after = ([np.asarray(pairs.cache[numbers[arm]]) for arm in arms] for arms in (real, fakes))
         masked = hide_region(original, masks.of(image_id, entry["mask_kind"]))
-        rows.append([original, masked, *arms, difference(original, pairs.cache[numbers[shown]])])
+        rows.append([*before, masked, *after, difference(original, pairs.cache[numbers[shown]])])
         words = entry["caption"].replace("$", r"\$") or "(no caption)"  # a dollar would begin a formula
         captions.append(f"{entry['mask_kind']}, {entry['coverage']:.0%}: {words}")
-    titles = ["original", "masked", *fakes, f"difference × {GAIN}"]
-    return picture_grid(rows, titles, captions, cell=1.45)
+    titles = [name.replace("_", "\n") for name in (*real, "masked", *fakes, f"difference × {GAIN}")]
+    return picture_grid(rows, titles, captions, cell=1.15)
 
 
 def coverages(manifest: pd.DataFrame) -> Figure:
     """Histogram of the holes' coverage, one panel for each kind of mask, on common axes."""
-    once = manifest.drop_duplicates("image_id")
+    once = manifest[manifest["mask"] >= 0].drop_duplicates(["image_id", "mask_id"])
     kinds = sorted(once["mask_kind"].unique())
     edges = np.linspace(0, max(0.4, once["coverage"].max() + 0.02), 21)
     figure, axes = plt.subplots(1, len(kinds), figsize=(1.9 * len(kinds) + 0.4, 2.1), sharex=True, sharey=True)
@@ -68,6 +70,20 @@ def coverages(manifest: pd.DataFrame) -> Figure:
         axis.set_xlabel("coverage")
         axis.xaxis.set_major_formatter("{x:.0%}")
     np.atleast_1d(axes)[0].set_ylabel("photographs")
+    plt.close(figure)
+    return figure
+
+
+def captions(manifest: pd.DataFrame) -> Figure:
+    """Number of words of the captions that the fills were made with, one line for each kind of caption."""
+    fakes = manifest[manifest["mask"] >= 0].drop_duplicates("call")
+    words = fakes["caption"].str.split().str.len()
+    figure, axis = plt.subplots(figsize=(5.4, 2.4))
+    edges = np.arange(words.max() + 2) - 0.5
+    for (kind, own), colour in zip(words.groupby(fakes["caption_kind"]), ("good", "fake", "neutral"), strict=False):
+        axis.hist(own, edges, histtype="step", lw=2, color=COLOURS[colour], label=f"{kind} ({len(own)})")
+    axis.set(xlabel="words of the caption", ylabel="fills")
+    axis.legend()
     plt.close(figure)
     return figure
 
@@ -100,7 +116,7 @@ def distances(profile: pd.DataFrame, reach: int = 16) -> Figure:
     figure, axis = plt.subplots(figsize=(6.2, 2.8))
     shown = profile[(profile.index >= -reach) & (profile.index <= reach)]
     axis.axvspan(min(shown.index.min(), -1), 0, color=COLOURS["hole"], alpha=0.15, lw=0)
-    for arm, style in zip(shown.columns, ("-", "--", ":"), strict=False):
+    for arm, style in zip(shown.columns, _STYLES, strict=False):
         axis.plot(shown.index, shown[arm], style, color=COLOURS.get(arm), label=arm, lw=2)
     axis.set_xlabel("pixels from the hole's edge (left of 0: in the hole)")
     axis.set_ylabel("mean |difference|\n(grey levels)")
@@ -127,6 +143,37 @@ def radial_spectrum(images: np.ndarray) -> np.ndarray:
     return (np.bincount(ring, power.ravel()) / np.maximum(np.bincount(ring), 1))[:size]
 
 
+def residual_spectra(
+    pairs: Pairs, masks: MaskSet, arms: Sequence[str] = ("reencoded", "reconstructed", "regenerated"), count: int = 400
+) -> Figure:
+    """What each arm changed *outside* the hole, as a two-dimensional spectrum: the mean amplitude of (arm - original).
+
+    The hole is set to zero in every arm, so that only repainted visible pixels are seen. Zero frequency is the middle,
+    the edge is half a cycle a pixel; each panel is scaled to its own largest value, on a logarithmic scale. A grid of
+    dots is a pattern that repeats in the picture: every eight pixels for JPEG's blocks, every two or four for a network
+    that enlarges without smoothing.
+    """
+    sets = pairs.sets()
+    arms = [arm for arm in arms if arm in sets]
+    sets = sets.iloc[np.unique(np.linspace(0, len(sets) - 1, min(count, len(sets))).astype(int))]
+    fakes = [arm for arm in sets.columns if ARMS[arm] == "fake"]
+    holes = masks.get(pairs.manifest["mask"].to_numpy()[sets[fakes[0]]])
+    originals = pairs.cache[np.sort(sets["original"].to_numpy())].astype(np.float32).mean(axis=-1)
+    figure, axes = plt.subplots(1, len(arms), figsize=(2.5 * len(arms) + 0.4, 2.7), squeeze=False)
+    for axis, arm in zip(axes[0], arms, strict=True):
+        changed = pairs.cache[np.sort(sets[arm].to_numpy())].astype(np.float32).mean(axis=-1) - originals
+        changed[holes] = 0
+        amplitude = np.fft.fftshift(np.abs(np.fft.fft2(changed)).mean(axis=0))
+        top = max(float(amplitude.max()), 1e-6)
+        axis.imshow(np.log10(amplitude / top + 1e-3), extent=(-0.5, 0.5, -0.5, 0.5), cmap="magma", vmin=-3, vmax=0)
+        axis.set_title(f"{arm}\nmean |change| {np.abs(changed).mean():.2f}", fontsize=9)
+        axis.set_xticks([-0.5, 0, 0.5])
+        axis.set_yticks([-0.5, 0, 0.5])
+    axes[0, 0].set_ylabel("cycles a pixel")
+    plt.close(figure)
+    return figure
+
+
 def arm_spectra(pairs: Pairs, count: int = 400, inpainter: str | None = None) -> pd.DataFrame:
     """Mean radial spectrum of each arm over the same photographs; index ``frequency`` in cycles a pixel."""
     sets = pairs.sets(inpainter)
@@ -141,7 +188,7 @@ def spectra(table: pd.DataFrame) -> Figure:
     """Draw :func:`arm_spectra`: the power of each arm, and each fake arm's ratio to the original."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
     table = table.iloc[1:]  # the mean brightness was taken out
-    for arm, style in zip(table.columns, ("-", "--", ":"), strict=False):
+    for arm, style in zip(table.columns, _STYLES, strict=False):
         left.semilogy(table.index, table[arm], style, color=COLOURS.get(arm), label=arm, lw=2)
         if arm != "original":
             right.plot(table.index, table[arm] / table["original"], style, color=COLOURS.get(arm), label=arm, lw=2)
@@ -151,7 +198,7 @@ def spectra(table: pd.DataFrame) -> Figure:
     right.set_ylim(bottom=0)
     for axis in (left, right):
         axis.set_xlabel("spatial frequency (cycles a pixel)")
-        axis.legend()
+    left.legend(fontsize=8)
     plt.close(figure)
     return figure
 

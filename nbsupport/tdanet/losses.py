@@ -23,8 +23,8 @@ def multi_scale_l1(outputs: Sequence[Tensor], images: Tensor, holes: Tensor, hol
         outputs: pictures (B, 3, h_k, w_k) float in [-1, 1], small to large. images: (B, 3, H, W) float in [-1, 1].
         holes: (B, 1, H, W) bool, True = hole.
         hole_weight: share of the loss that the hole gets, in [0, 1]: hole_weight x (mean error inside) +
-            (1 - hole_weight) x (mean error outside), of each picture. 0 means plain L1 over the picture (preset
-            ``faithful``).
+            (1 - hole_weight) x (mean error outside), of each picture; one without a hole counts whole. 0 means plain
+            L1 over the picture (preset ``faithful``).
 
     Returns:
         a scalar float >= 0.
@@ -39,7 +39,8 @@ def multi_scale_l1(outputs: Sequence[Tensor], images: Tensor, holes: Tensor, hol
             continue
         hole = pool_mask(holes, size)
         inside, outside = ((error * part).sum((1, 2, 3)) / part.sum((1, 2, 3)).clamp(min=1) for part in (hole, ~hole))
-        total = total + (hole_weight * inside + (1 - hole_weight) * outside).mean()
+        weight = hole_weight * hole.flatten(1).any(dim=1)
+        total = total + (weight * inside + (1 - weight) * outside).mean()
     return total / len(outputs)
 
 

@@ -45,6 +45,7 @@ class Sampler:
     Args:
         dataset: the photographs. caption_length: L. batch_size: B. seed: with the step it fixes the batch.
         split: which split. kinds, coverage: of the holes, as for `masks.sample_batch`.
+        empty: share of pictures that get an empty hole in place of it, in [0, 1].
 
     Raises:
         UserError: the split holds no photographs.
@@ -59,7 +60,9 @@ class Sampler:
         split: str = "train",
         kinds: Sequence[str] = ("rectangles",),
         coverage: tuple[float, float] = (0.04, 0.35),
+        empty: float = 0.0,
     ) -> None:
+        self.empty = empty
         self.dataset, self.length, self.batch_size, self.seed = dataset, caption_length, batch_size, seed
         self.kinds, self.coverage = tuple(kinds), coverage
         self.rows = dataset.rows(split)
@@ -103,7 +106,9 @@ class Sampler:
         flipped = generator.random(len(rows)) < 0.5
         images = self._flip(self.dataset.cache.batch(rows), flipped)
         tokens, lengths = self.encode(generator, rows)
-        holes = torch.from_numpy(self._holes(generator, rows, flipped, images.shape[1:3]))[:, None]
+        drawn = self._holes(generator, rows, flipped, images.shape[1:3])
+        drawn[generator.random(len(rows)) < self.empty] = False
+        holes = torch.from_numpy(drawn)[:, None]
         return Batch(rows, to_tensor(images, device), holes.to(device), tokens.to(device), lengths.to(device), flipped)
 
     def _holes(self, generator, rows, flipped, size) -> np.ndarray:

@@ -210,11 +210,13 @@ def train(made: Pairs, config: DetectorConfig, name: str, seed: int) -> tuple[di
 
 
 def _pictures(manifest: pd.DataFrame, fake_arms: tuple[str, ...], splits: tuple[str, ...]) -> pd.DataFrame:
-    """Rows of the manifest: all photographs of these splits, and their fakes of these arms."""
+    """Rows of the manifest: the untouched photographs of these splits, and their fakes of these arms."""
     for arm in fake_arms:
         if arm not in set(manifest["arm"]):
-            raise ConfigError(unknown("fake arm of the paired set", arm, set(manifest["arm"]) - {"original"}))
-    return manifest[manifest["split"].isin(splits) & ((manifest["label"] == "real") | manifest["arm"].isin(fake_arms))]
+            raise ConfigError(
+                unknown("fake arm of the paired set", arm, set(manifest["arm"][manifest["label"] == "fake"]))
+            )
+    return manifest[manifest["split"].isin(splits) & manifest["arm"].isin(("original", *fake_arms))]
 
 
 def _step(model, cache: np.ndarray, batch: Batch, optimiser, place: device.Device) -> float:

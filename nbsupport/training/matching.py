@@ -248,8 +248,9 @@ def _train(model: Matcher, dataset: Dataset, config: MatchingConfig, place: devi
         learned, config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
     )
     warm = max(1, min(100, config.steps // 10))
+    total = max(2, config.steps) + 1  # it divides by zero for a single step
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=config.steps + 1, pct_start=min(0.5, warm / config.steps)
+        optimiser, config.learning_rate, total_steps=total, pct_start=min(0.5, warm / config.steps)
     )
     pictures = _Pictures(model, dataset, config.batch_size, place)
     rows = []

@@ -120,7 +120,8 @@ class Trainer:
         self.average.update_parameters(self.model)
         with torch.no_grad():
             error = (painted.outputs[-1] - batch.images).abs().mean(dim=1, keepdim=True)
-            values["hole_l1"] = ((error * batch.holes).sum((1, 2, 3)) / batch.holes.sum((1, 2, 3)).clamp(min=1)).mean()
+            inside = (error * batch.holes).sum((1, 2, 3)) / batch.holes.sum((1, 2, 3)).clamp(min=1)
+            values["hole_l1"] = inside.sum() / batch.holes.flatten(1).any(dim=1).sum().clamp(min=1)
             numbers = torch.stack([value.detach().float() for value in values.values()])
         if fabric.world_size > 1:
             numbers = fabric.all_reduce(numbers, reduce_op="mean")

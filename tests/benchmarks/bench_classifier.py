@@ -108,8 +108,10 @@ def measure(names: list[str], size: int, steps: int) -> dict[str, object]:
         run = Run(Path(folder) / "bench")
         make_pairs(run, PHOTOGRAPHS, size)
         made = pairs.load(run)
+        encoding = files.Encoding.parse("png")
         for path, picture in zip(made.manifest["path"], made.cache, strict=True):
-            files.write(run / path, picture)
+            (run / path).parent.mkdir(parents=True, exist_ok=True)
+            (run / path).write_bytes(encoding.encode(picture))
         for name in names:
             steps_of = {
                 "train": ours(made, name, size),

@@ -109,3 +109,27 @@ def test_it_runs_as_a_module_from_any_directory(tmp_path):
         env={"PYTHONPATH": str(runs.project_root()), "PATH": "/bin"},
     )
     assert done.returncode == 2 and "Did you mean 'quick'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_pairs_are_made_verified_and_exported_from_the_command_line(call, tmp_path, runs_folder):
+    from nbsupport import masks
+    from nbsupport.config import DataConfig, MaskConfig
+    from nbsupport.data import index
+    from nbsupport.runs import Run
+
+    run = Run("painted")
+    index.prepare(run, DataConfig(dataset="synthetic", count=20, image_size=32))
+    masks.make(run, MaskConfig(kinds=("centre",)))
+    settings = ("--set", "5.inpainters=[telea]", "--set", "5.kinds=[centre]")
+    made = call("pairs", "make", "--run", "painted", *settings, "--workers", "1")
+    assert made.exit_code == 0 and "120 pictures of 20 photographs" in made.output
+    assert call("pairs", "verify", "--run", "painted").exit_code == 0
+    out = call("pairs", "export", "--run", "painted", "--to", str(tmp_path / "out"), "--size", "8")
+    assert out.exit_code == 0 and len(list((tmp_path / "out").rglob("*.png"))) == 8
+    first = sorted((run / "pairs/shards").rglob("*.png"))[0]
+    first.write_bytes(first.read_bytes()[:-1])
+    broken = call("pairs", "verify", "--run", "painted")
+    assert broken.exit_code == 1 and first.name[:20] in broken.output.replace("\n", "")
+    again = call("pairs", "export", "--run", "painted", "--to", str(tmp_path / "out"))
+    assert again.exit_code == 2 and "does not exist yet" in again.output
+    assert call("pairs", "verify", "--run", "nobody").exit_code != 0

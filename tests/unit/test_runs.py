@@ -48,7 +48,7 @@ def test_a_stage_that_raises_leaves_no_record_and_removes_the_old_one(runs_folde
 def test_a_change_upstream_makes_what_follows_stale(runs_folder):
     run = Run("a")
     finish(run)
-    finish(run, "masks", MaskConfig(), ["index"], "masks.npz")
+    finish(run, "masks", MaskConfig(), ["index"], "masks.npy")
     assert run.stage("masks", MaskConfig(), ["index"]).finished
     finish(run, config=DataConfig(seed=5))
     assert not run.stage("masks", MaskConfig(), ["index"]).finished

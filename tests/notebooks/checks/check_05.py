@@ -1,4 +1,4 @@
-"""Chapter 5: a set of three arms, balanced, spliced only in the hole, and painted by something that painted."""
+"""Chapter 5: a set of six arms, balanced, spliced only in the hole, and painted by something that painted."""
 
 from nbsupport import pairs
 from nbsupport.runs import Run
@@ -10,12 +10,13 @@ def check(run: Run) -> None:
     made = pairs.load(run)
     per_arm = made.manifest.groupby(["split", "arm"]).size().unstack()
     assert (per_arm.nunique(axis=1) == 1).all() and set(per_arm.index) == {"train", "validation", "test"}
-    assert len(made) == 3 * result["photographs"] >= 90
+    assert len(made) == 6 * result["photographs"] >= 180 and set(made.manifest["arm"]) == set(pairs.ARMS)
     differences = {(entry["arm"], entry["split"]): entry for entry in result["differences"]}
     for split in per_arm.index:
         spliced, regenerated = differences["spliced", split], differences["regenerated", split]
         assert spliced["outside_l1"] == spliced["outside_changed"] == 0
         assert regenerated["outside_changed"] > 0.5, "a network that repaints touches most visible pixels"
+        assert differences["spliced_reencoded", split]["outside_changed"] > 0.1, "the lossy encoder changed something"
         assert 0.02 < spliced["hole_l1"] < 1, "the hole was painted, and with colours"
     fake_set = run.result("fake_set")
     assert fake_set["outside_difference_grey_levels"]["spliced"] == 0
