@@ -181,7 +181,7 @@ def export(
     opened = Run(run_name)
     path = pretrained.export(opened, name, command or f"python -m nbsupport train --run {run_name}")
     out.print(f"Weights and card: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
-    for written in pretrained.export_results(opened, name):
+    for written in pretrained.export_results(opened):
         out.print(f"Numbers: {plain(written)}")
 
 

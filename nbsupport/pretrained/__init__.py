@@ -141,12 +141,12 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
     return path
 
 
-def export_results(run: Run, name: str, folder: Path | None = None) -> list[Path]:
-    """Copy a run's numbers to ``book/results/<name>``: the results of chapter 4 as JSON, the curves thinned as CSV.
+def export_results(run: Run, folder: Path | None = None) -> list[Path]:
+    """Copy a run's numbers to ``book/results/<data set>``: chapter 4's results as JSON, the curves thinned as CSV.
 
     Returns: the files written; results that the run does not have are left out.
     """
-    folder = folder or runs.project_root() / "book" / "results" / name
+    folder = folder or runs.project_root() / "book" / "results" / run.require("index")["config"]["dataset"]
     written = []
     for stem in ("matching", "tdanet", "quality", "listening", "ablations"):
         if (run / "results" / f"{stem}.json").exists():

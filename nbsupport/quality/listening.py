@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from nbsupport import inpainters, rng
 from nbsupport.data import synthetic
@@ -20,14 +19,10 @@ from nbsupport.data.synthetic import BirdParameters
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.evaluation.statistics import share
 from nbsupport.quality import attributes
-from nbsupport.tdanet import losses
-from nbsupport.training.batches import to_tensor
+from nbsupport.training import retrieval
 from nbsupport.training.matching import TrainedMatching
 
-_BATCH = 128
 
-
-@torch.inference_mode()
 def caption_found(
     matcher: TrainedMatching,
     dataset: Dataset,
@@ -61,53 +56,15 @@ def caption_found(
         raise ConfigError(f"{len(rows)} rows need as many, got {len(outputs)} pictures and {len(captions)} captions.")
     if not all(caption.strip() for caption in captions):
         raise ConfigError("An empty caption cannot be found. For pictures painted for none, give the matched captions.")
-    pool, texts = _pool(dataset, rows, seed)
-    groups = dataset.index["group"].to_numpy()
-    tokens, sentences = _sentences(matcher, [*captions, *texts])
-    scores = losses.sentence_scores(_pictures(matcher, outputs), sentences).cpu().numpy()  # (B, B + pool)
-    hits = np.zeros(len(rows), bool)
-    for number, row in enumerate(rows):
-        allowed = np.flatnonzero(groups[pool] != groups[row])
-        chosen = rng.generator(seed, "wrong captions", int(row)).permutation(allowed)[:wrong]
-        chosen = len(rows) + chosen
-        chosen = chosen[(tokens[chosen] != tokens[number]).any(axis=1)]
-        if not len(chosen):
-            raise UserError(
-                f"No caption of another photograph differs from that of photograph {row}, so none can be beaten. Give "
-                "a split with more photographs."
-            )
-        hits[number] = scores[number, number] > scores[number, chosen].max()
-    return hits
+    pool = _pool(dataset, rows, seed)
+    model = matcher.model.eval()
+    return retrieval.found(model, matcher.vocabulary, dataset, outputs, rows, captions, pool, seed, wrong)
 
 
 def _pool(dataset: Dataset, rows: np.ndarray, seed: int) -> tuple[np.ndarray, list[str]]:
     """Every photograph with captions in the splits of `rows`, and one of its captions."""
-    splits, captions = dataset.index["split"].to_numpy(), dataset.index["captions"].tolist()
-    pool = [row for row in np.flatnonzero(np.isin(splits, splits[rows])) if len(captions[row])]
-    texts = []
-    for row in pool:
-        draw = rng.generator(seed, "r-precision", int(row))
-        texts.append(captions[row][draw.integers(len(captions[row]))])
-    return np.array(pool, np.int64), texts
-
-
-def _pictures(matcher: TrainedMatching, outputs: np.ndarray) -> torch.Tensor:
-    """(B, D) float, the vector of each picture."""
-    model, home = matcher.model.eval(), next(matcher.model.parameters()).device
-    starts = range(0, len(outputs), _BATCH)
-    return torch.cat([model.image(to_tensor(outputs[start : start + _BATCH], home))[1] for start in starts])
-
-
-def _sentences(matcher: TrainedMatching, texts: Sequence[str]) -> tuple[np.ndarray, torch.Tensor]:
-    """(B, L) int64, the words of each text, and (B, D) float, its sentence vector."""
-    model, home = matcher.model.eval(), next(matcher.model.parameters()).device
-    tokens, lengths = matcher.vocabulary.encode(texts, model.config.caption_length)
-    parts = []
-    for start in range(0, len(texts), _BATCH):
-        part = slice(start, start + _BATCH)
-        words = model.text(torch.from_numpy(tokens[part]).to(home), torch.from_numpy(lengths[part]).to(home))
-        parts.append(words.sentence.float())
-    return tokens, torch.cat(parts)
+    splits = dataset.index["split"].to_numpy()
+    return retrieval.captions_of(dataset, np.flatnonzero(np.isin(splits, splits[rows])), seed)
 
 
 def result_r_precision(
@@ -128,7 +85,7 @@ def result_r_precision(
     hits = caption_found(matcher, dataset, outputs, rows, captions, seed, wrong)
     groups = dataset.index["group"].to_numpy()
     pool, _ = _pool(dataset, np.asarray(rows), seed)
-    wrong = min(wrong, *(int((groups[pool] != groups[row]).sum()) for row in rows))
+    wrong = retrieval.fewest_wrong(dataset, rows, pool, wrong)
     return {
         "r_precision": share(hits, groups[rows]),
         "chance": 1 / (wrong + 1),

@@ -29,7 +29,7 @@ from nbsupport.runs import Run, atomic_path
 from nbsupport.tdanet import losses
 from nbsupport.tdanet.layers import seeded
 from nbsupport.tdanet.text import Text, TextEncoder
-from nbsupport.training import checkpoints, device
+from nbsupport.training import checkpoints, device, retrieval
 from nbsupport.training.batches import Batch, Sampler, to_tensor
 
 WEIGHTS, LOG = "checkpoints/matching.safetensors", "matching_log.csv"
@@ -222,7 +222,7 @@ def fit(run: Run, config: MatchingConfig) -> TrainedMatching:
         with atomic_path(run / LOG) as temporary:
             log.to_csv(temporary, index=False)
         checkpoints.save_weights(run / WEIGHTS, model.state_dict(), model.config)
-        run.write_result("matching", {"steps": config.steps, **r_precision(model, dataset, config.seed)})
+        run.write_result("matching", {"steps": config.steps, **retrieval.r_precision(model, dataset, config.seed)})
         stage.outputs(WEIGHTS, "checkpoints/matching.json", LOG, "results/matching.json")
         stage.note(weights="trained" if config.steps else "untrained", device=str(place.device), precision=place.why)
     return load(run)
@@ -316,42 +316,3 @@ class _Pictures:
             chosen = torch.where(mirrored.view(-1, *[1] * (plain.ndim - 1)), mirror[where], plain[where])
             parts.append(chosen.to(home))
         return self.image.project(*parts)
-
-
-@torch.inference_mode()
-def r_precision(model: Matcher, dataset: Dataset, seed: int, split: str = "test", wrong: int = 99) -> dict:
-    """How often a photograph's own caption beats `wrong` captions of other photographs (AttnGAN's R-precision).
-
-    Each photograph of the split is compared by the sentence score with one of its captions and with one caption of
-    each of `wrong` others (fewer where the split is smaller).
-
-    Returns:
-        ``r_precision`` in [0, 1], ``chance``, ``photographs``, ``wrong``; r_precision is None without photographs.
-    """
-    rows = dataset.rows(split)
-    rows = rows[[len(dataset.index["captions"].iloc[row]) > 0 for row in rows]] if len(rows) else rows
-    wrong = min(wrong, len(rows) - 1)
-    if wrong < 1:
-        return {"r_precision": None, "chance": None, "photographs": len(rows), "wrong": max(0, wrong)}
-    model, home = model.eval(), next(model.parameters()).device
-    captions = [dataset.index["captions"].iloc[row] for row in rows]
-    draws = [rng.generator(seed, "r-precision", int(row)) for row in rows]
-    texts = [own[draw.integers(len(own))] for own, draw in zip(captions, draws, strict=True)]
-    tokens, lengths = dataset.vocabulary.encode(texts, model.config.caption_length)
-    sentences, pictures = [], []
-    for start in range(0, len(rows), 128):
-        part = slice(start, start + 128)
-        sentences.append(model.text(torch.from_numpy(tokens[part]).to(home), torch.from_numpy(lengths[part])).sentence)
-        pictures.append(model.image(to_tensor(dataset.cache.batch(rows[part]), home))[1])
-    scores = losses.sentence_scores(torch.cat(pictures), torch.cat(sentences)).cpu().numpy()
-    hits = []
-    for number in range(len(rows)):
-        others = np.delete(np.arange(len(rows)), number)
-        others = rng.generator(seed, "wrong captions", int(rows[number])).choice(others, wrong, replace=False)
-        hits.append(scores[number, number] > scores[number, others].max())
-    return {
-        "r_precision": float(np.mean(hits)),
-        "chance": 1 / (wrong + 1),
-        "photographs": len(rows),
-        "wrong": wrong,
-    }

@@ -10,12 +10,14 @@ import torch
 from tdanet_data import COLOURS, dataset
 from torch import nn
 
+from nbsupport import rng
 from nbsupport.data import index, synthetic
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.plots import listening as figures
 from nbsupport.plots import style
 from nbsupport.quality import attributes, listening
-from nbsupport.training import matching
+from nbsupport.training import matching, retrieval
+from nbsupport.training.batches import to_tensor
 
 LENGTH = 12
 
@@ -132,11 +134,21 @@ def test_untouched_photographs_give_the_r_precision_of_matching():
     found = listening.result_r_precision(
         types.SimpleNamespace(model=model, vocabulary=data.vocabulary), data, data.cache.batch(rows), rows, texts, 3, 19
     )
-    expected = matching.r_precision(model, data, 3, wrong=19)
-    assert found["r_precision"]["value"] == pytest.approx(expected["r_precision"])
-    assert 0 < expected["r_precision"] < 1
-    assert found["chance"] == expected["chance"]
-    assert found["wrong"] == expected["wrong"] == 19
+    of_photographs = retrieval.r_precision(model, data, 3, wrong=19)
+    assert found["r_precision"]["value"] == pytest.approx(of_photographs["r_precision"])
+    assert found["chance"] == of_photographs["chance"] == 0.05 and found["wrong"] == of_photographs["wrong"] == 19
+    hits = []
+    for row, text in zip(rows, texts, strict=True):  # one photograph at a time, cosines by numpy
+        others = [texts[n] for n in range(len(rows)) if rows[n] != row]
+        chosen = rng.generator(3, "wrong captions", int(row)).permutation(np.flatnonzero(rows != row))[:19]
+        with torch.no_grad():
+            tokens, lengths = data.vocabulary.encode([text, *(texts[n] for n in chosen)], model.config.caption_length)
+            words = model.eval().text(torch.from_numpy(tokens), torch.from_numpy(lengths)).sentence.numpy()
+            picture = model.image(to_tensor(data.cache.batch([row])))[1][0].numpy()
+        cosines = words @ picture / np.linalg.norm(words, axis=1)
+        hits.append(cosines[0] > cosines[1:].max())
+        assert len(others) >= 19
+    assert of_photographs["r_precision"] == pytest.approx(np.mean(hits)) and 0 < np.mean(hits) < 1
 
 
 class Listener:

@@ -46,7 +46,7 @@ def test_the_card_says_what_the_results_say(run, tmp_path):
 
 
 def test_numbers_are_copied_and_curves_thinned(run, tmp_path):
-    written = pretrained.export_results(run, "shapes", tmp_path / "numbers")
+    written = pretrained.export_results(run, tmp_path / "numbers")
     assert {path.name for path in written} == {"matching.json", "tdanet.json", "matching_log.csv", "tdanet_log.csv"}
     assert read_json(tmp_path / "numbers" / "tdanet.json") == run.result("tdanet")
 
