@@ -18,7 +18,7 @@ from nbsupport.data.index import Dataset
 from nbsupport.data.synthetic import BirdParameters
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.evaluation.statistics import share
-from nbsupport.quality import attributes
+from nbsupport.quality import attributes, colours
 from nbsupport.training import retrieval
 from nbsupport.training.matching import TrainedMatching
 
@@ -154,7 +154,7 @@ def recoloured(
         UserError: too little of the part is to be seen in this picture to read its colour.
     """
     params = attributes.bird_of(dataset, birds, row)
-    reader, found = attributes.reader_of(dataset, row), attributes.hidden_parts(dataset, params, row, (part,))
+    reader, found = colours.reader_of(dataset, row), attributes.hidden_parts(dataset, params, row, (part,))
     if not found or part not in reader.tones:
         raise UserError(f"Too little of the {part} is to be seen in photograph {row}. Choose another part or bird.")
     hidden = found[0]

@@ -15,7 +15,7 @@ from nbsupport.data import index, synthetic
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.plots import listening as figures
 from nbsupport.plots import style
-from nbsupport.quality import attributes, listening
+from nbsupport.quality import attributes, colours, listening
 from nbsupport.training import matching, retrieval
 from nbsupport.training.batches import to_tensor
 
@@ -193,11 +193,11 @@ def bird_data():
 
 
 def test_a_bird_is_recoloured_as_told(bird_data, monkeypatch):
-    monkeypatch.setattr(attributes, "_CALIBRATION_BIRDS", 36)
-    attributes.colour_reader.cache_clear()
+    monkeypatch.setattr(colours, "_CALIBRATION_BIRDS", 36)
+    colours.colour_reader.cache_clear()
     data, birds = bird_data
     found = listening.recoloured(data, birds, Listener(), 1, "wing", seed=2)
-    attributes.colour_reader.cache_clear()
+    colours.colour_reader.cache_clear()
     assert len(set(found.named)) == len(found.captions) == 5
     assert found.named[0] == birds["bird"].wing
     assert found.captions[0] == synthetic.caption_with(birds["bird"], "wing")

@@ -14,6 +14,7 @@ from nbsupport.data import geometry, index, synthetic
 from nbsupport.data.synthetic import COLOURED_PARTS, COLOURS, part_colours
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.quality import attributes
+from nbsupport.quality import colours as reading
 from nbsupport.runs import Run
 
 SIZE, SOURCE = 64, 96
@@ -75,7 +76,7 @@ def ask(data, birds, painter, **settings):
 @pytest.mark.parametrize(("source", "size", "fit"), [(SOURCE, SIZE, "crop"), (SOURCE, SIZE, "box")])
 def test_colours_are_read_from_untouched_drawings(source, size, fit):
     """Every part and every colour of it, in birds that the reader was not made from: at least 95 of 100."""
-    reader = attributes.colour_reader(source, size, fit)
+    reader = reading.colour_reader(source, size, fit)
     assert set(reader.tones) == set(COLOURED_PARTS)
     right = {part: [] for part in COLOURED_PARTS}
     for number in range(60):
@@ -87,7 +88,7 @@ def test_colours_are_read_from_untouched_drawings(source, size, fit):
         box = (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1)
         frame = geometry.choose_frame(source, source, box, fit)
         picture = geometry.cut_image(Image.fromarray(drawing.image), frame, size)
-        for part, region in attributes.cut_regions(params, source, frame, size).items():
+        for part, region in reading.cut_regions(params, source, frame, size).items():
             if region.sum() >= attributes.FEWEST_PIXELS:
                 right[part].append(reader.read(picture, region, part)[0] == colours[part])
     assert all(len(answers) > 40 for answers in right.values())
@@ -105,10 +106,10 @@ def test_the_cache_shows_the_part_where_the_region_says(run, data, birds):
             params, picture = attributes.bird_of(dataset, birds, row), dataset.cache.batch([row])[0]
             photo = dataset.index.iloc[row]
             wrong = geometry.choose_frame(photo["width"], photo["height"], photo["box"], other)
-            wrong = attributes.cut_regions(params, SOURCE, wrong, SIZE)
+            wrong = reading.cut_regions(params, SOURCE, wrong, SIZE)
             for hidden in attributes.hidden_parts(dataset, params, row):
                 true = getattr(params, hidden.part)
-                reader = attributes.reader_of(dataset, row)
+                reader = reading.reader_of(dataset, row)
                 hits.append(reader.read(picture, hidden.region, hidden.part)[0] == true)
                 if wrong[hidden.part].any():
                     misses.append(reader.read(picture, wrong[hidden.part], hidden.part)[0] != true)
