@@ -15,7 +15,7 @@ from nbsupport.data import index, synthetic
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.plots import listening as figures
 from nbsupport.plots import style
-from nbsupport.quality import attributes, colours, listening
+from nbsupport.quality import colours, listening
 from nbsupport.training import matching, retrieval
 from nbsupport.training.batches import to_tensor
 
