@@ -243,6 +243,16 @@ class DetectorConfig(Config):
 
 
 @dataclass(frozen=True)
+class RobustnessConfig(Config):
+    """Chapter 6: what the test pictures go through before they are judged once more."""
+
+    conditions: tuple[str, ...] = ("jpeg 80", "jpeg 60", "webp 60", "resize 0.5", "blur 1", "noise 5")
+    count: int = between(0, 0, 10_000_000)  # test photographs, 0: all
+    arms: tuple[str, ...] = ("original", "spliced", "regenerated")
+    seed: int = between(0, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
 class EvaluationConfig(Config):
     """Chapters 6 to 8: intervals by bootstrap over groups."""
 

@@ -36,6 +36,7 @@ CHAPTER_OF_STAGE = {
     "tdanet": 4,
     "pairs": 5,
     "detectors": 6,
+    "robustness": 6,
     "ensembles": 7,
     "errors": 8,
 }

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from nbsupport.config import EvaluationConfig
 from nbsupport.detectors import ensemble, predict, scores
-from nbsupport.evaluation import metrics
+from nbsupport.evaluation import metrics, paired
 from nbsupport.evaluation.statistics import Interval, bootstrap_groups
 from nbsupport.runs import Run
 from nbsupport.training import classifier
@@ -134,6 +134,41 @@ def best_on_validation(table: pd.DataFrame) -> dict[int, str]:
     return best
 
 
+def pairwise(table: pd.DataFrame, threshold: float = 0.5) -> list[dict[str, object]]:
+    """Every pair of detectors of one seed on the test split, for each fake arm: DeLong, McNemar, Holm over all of them.
+
+    Returns:
+        records ``first, second, seed, arm, difference`` (of AUROC, {value, low, high}), ``delong_p, mcnemar_p,
+        first_only, second_only, delong_holm, mcnemar_holm`` (corrected), ``verdict``: ``first``, ``second`` or ``tie``,
+        by the corrected p-value of DeLong below 0.05.
+    """
+    records = []
+    for seed, own in table[table["split"] == "test"].groupby("seed", sort=False):
+        for arm in fake_arms(own):
+            chosen = of_arm(own, arm)
+            logits = chosen.pivot(index="path", columns="detector", values="logit").dropna()
+            labels = chosen.drop_duplicates("path").set_index("path").loc[logits.index, "label"].to_numpy() == 1
+            probability = chosen.pivot(index="path", columns="detector", values="probability").loc[logits.index]
+            right = (probability >= threshold).eq(labels, axis=0)
+            for a, b in combinations([name for name in dict.fromkeys(own["detector"]) if name in logits], 2):
+                auroc = paired.delong(labels, logits[a].to_numpy(), logits[b].to_numpy())
+                errors = paired.mcnemar(right[a].to_numpy(), right[b].to_numpy())
+                interval = {"value": auroc.difference, "low": auroc.low, "high": auroc.high}
+                records.append(
+                    {"first": a, "second": b, "seed": seed, "arm": arm, "difference": interval, "delong_p": auroc.p}
+                    | {"mcnemar_p": errors["p"], "first_only": errors["first_only"]}
+                    | {"second_only": errors["second_only"]}
+                )
+    for test in ("delong", "mcnemar"):
+        corrected = paired.holm([record[f"{test}_p"] for record in records])
+        for record, p in zip(records, corrected, strict=True):
+            record[f"{test}_holm"] = float(p)
+    for record in records:
+        ahead = "first" if record["difference"]["value"] > 0 else "second"
+        record["verdict"] = ahead if record["delong_holm"] < 0.05 else "tie"
+    return records
+
+
 def agreement(table: pd.DataFrame, arm: str, threshold: float = 0.5) -> pd.DataFrame:
     """For each pair of detectors on the test split: shares of pictures both, one, or neither judge rightly.
 
@@ -177,6 +212,7 @@ def detectors(run: Run, config: EvaluationConfig) -> dict[str, object]:
             "trained": trained.drop(columns="fingerprint").to_dict("records"),
             "metrics": metric_table(table, config, thresholds),
             "gap": gaps(table, config),
+            "pairwise": pairwise(table),
             "best_on_validation": best_on_validation(table),
         },
     )

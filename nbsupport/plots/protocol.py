@@ -1,0 +1,94 @@
+"""Figures of the protocol: the shortcut audit, robustness under codecs, and whether probabilities can be believed."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from nbsupport.detectors import comparison
+from nbsupport.plots.detectors import MARKERS, PALETTE
+from nbsupport.plots.style import COLOURS
+
+
+def audit(records: Sequence[Mapping]) -> Figure:
+    """AUROC of every probe with its interval, one panel for each fake arm; a flagged one is ringed.
+
+    Args: records: of ``evaluation.audit.audit``. Filled: against untouched photographs; open: against the real partner.
+    """
+    arms = list(dict.fromkeys(record["arm"] for record in records))
+    names = list(dict.fromkeys(record["probe"] for record in records))
+    figure, axes = plt.subplots(1, len(arms), figsize=(2.8 * len(arms) + 1, 0.42 * len(names) + 1.2), sharey=True)
+    for axis, arm in zip(np.atleast_1d(axes), arms, strict=True):
+        own = [record for record in records if record["arm"] == arm]
+        for record in own:
+            plain = record["real"] == "original"
+            at = names.index(record["probe"]) + (-0.12 if plain else 0.12)
+            found, colour = record["auroc"], COLOURS[arm]
+            if found["low"] is not None:
+                axis.plot([found["low"], found["high"]], [at, at], color=colour, lw=1.5)
+            axis.plot(found["value"], at, "o", color=colour, mfc=colour if plain else "white")
+            if record["flag"]:
+                axis.plot(found["value"], at, "o", ms=14, mfc="none", mec=COLOURS["neutral"])
+        axis.axvline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
+        axis.set(title=arm, xlabel="AUROC", xlim=(0.3, 1.03))
+    first = np.atleast_1d(axes)[0]
+    first.set_yticks(range(len(names)), names)
+    first.invert_yaxis()
+    plt.close(figure)
+    return figure
+
+
+def conditions(records: Sequence[Mapping]) -> Figure:
+    """AUROC under each condition with intervals, one panel for each fake arm, one line for each detector.
+
+    Args: records: of ``evaluation.robustness.summarise``; of several seeds the first is drawn.
+    """
+    arms = list(dict.fromkeys(record["arm"] for record in records))
+    names = list(dict.fromkeys(record["condition"] for record in records))
+    seed = min(record["seed"] for record in records)
+    figure, axes = plt.subplots(1, len(arms), figsize=(4.2 * len(arms), 3.2), squeeze=False, sharey=True)
+    for axis, arm in zip(axes[0], arms, strict=True):
+        detectors = list(dict.fromkeys(record["detector"] for record in records))
+        for n, detector in enumerate(detectors):
+            own = {r["condition"]: r["auroc"] for r in records
+                   if (r["detector"], r["arm"], r["seed"]) == (detector, arm, seed)}  # fmt: skip
+            at = np.arange(len(names)) + 0.12 * (n - (len(detectors) - 1) / 2)
+            values = np.array([own[name]["value"] for name in names], float)
+            low, high = (np.array([own[name][end] for name in names], float) for end in ("low", "high"))
+            axis.errorbar(
+                at, values, [values - low, high - values], fmt=MARKERS[n % len(MARKERS)],
+                color=PALETTE[n % len(PALETTE)], label=detector, lw=1.2, ms=5,
+            )  # fmt: skip
+        axis.axhline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
+        axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
+        axis.set_title(arm)
+    axes[0, 0].set_ylabel("AUROC")
+    axes[0, 0].legend(fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def reliability(table: pd.DataFrame, bins: int = 10) -> Figure:
+    """Share of fakes among the test pictures of each bin of probability, one panel for each detector (first seed).
+
+    Classes are weighted to equal shares, as the calibration assumes. The area of a dot is the number of its pictures.
+    """
+    test = table[(table["split"] == "test") & (table["seed"] == table["seed"].min())]
+    names = list(dict.fromkeys(test["detector"]))
+    figure, axes = plt.subplots(1, len(names), figsize=(2.6 * len(names) + 0.4, 2.7), squeeze=False, sharey=True)
+    for axis, name in zip(axes[0], names, strict=True):
+        own = comparison.of_arm(test[test["detector"] == name], comparison.fake_arms(test)[-1])
+        weight = np.where(own["label"] == 1, 0.5 / max((own["label"] == 1).sum(), 1), 0.5 / (own["label"] == 0).sum())
+        which = np.minimum((own["probability"] * bins).astype(int), bins - 1).to_numpy()
+        total, fakes = (np.bincount(which, w, bins) for w in (weight, weight * own["label"]))
+        count, said = np.bincount(which, minlength=bins), np.bincount(which, weight * own["probability"], bins)
+        held = total > 0
+        axis.plot([0, 1], [0, 1], ":", color=COLOURS["neutral"], lw=1)
+        axis.scatter(said[held] / total[held], fakes[held] / total[held], 8 + 400 * count[held] / len(own),
+                     color=COLOURS["good"], alpha=0.7)  # fmt: skip
+        axis.set(title=name, xlabel="probability said", xlim=(0, 1), ylim=(-0.03, 1.03), aspect="equal")
+    axes[0, 0].set_ylabel("share that is inpainted")
+    plt.close(figure)
+    return figure

@@ -1,0 +1,197 @@
+"""The protocol: DeLong, McNemar and Holm against brute force, probes at chance where they must be, real codecs."""
+
+import itertools
+
+import detector_data
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from nbsupport import masks, pairs
+from nbsupport.config import DataConfig, EvaluationConfig, MaskConfig, PairsConfig, RobustnessConfig
+from nbsupport.data import index
+from nbsupport.detectors import comparison, scores
+from nbsupport.errors import ConfigError, MissingStage, UserError
+from nbsupport.evaluation import audit, paired, robustness
+from nbsupport.plots import protocol
+from nbsupport.runs import Run
+
+
+def drawn(count=60, ties=False, seed=0):
+    draw = np.random.default_rng(seed)
+    labels = draw.random(count) < 0.4
+    first, second = labels + draw.normal(0, 1, count), 0.4 * labels + draw.normal(0, 1, count)
+    return (labels, np.round(first), np.round(second)) if ties else (labels, first, second)
+
+
+def kernel(x, y):
+    return 1.0 if x > y else 0.5 if x == y else 0.0
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_delong_is_that_of_all_pairs_of_pictures(ties):
+    labels, first, second = drawn(ties=ties)
+    found = paired.delong(labels, first, second)
+    parts = []
+    for scores_ in (first, second):
+        table = np.array([[kernel(x, y) for y in scores_[~labels]] for x in scores_[labels]])
+        parts.append((table.mean(), table.mean(axis=1), table.mean(axis=0)))
+    assert found.first == pytest.approx(parts[0][0], abs=1e-12)
+    assert found.second == pytest.approx(parts[1][0], abs=1e-12)
+    covariances = [np.cov(parts[0][side], parts[1][side]) / len(parts[0][side]) for side in (1, 2)]
+    variance = sum(c[0, 0] + c[1, 1] - 2 * c[0, 1] for c in covariances)
+    z = (parts[0][0] - parts[1][0]) / np.sqrt(variance)
+    assert found.p == pytest.approx(2 * stats.norm.sf(abs(z)), abs=1e-9)
+    assert found.high - found.difference == pytest.approx(1.959964 * np.sqrt(variance), rel=1e-5)
+
+
+def test_delong_of_a_detector_with_itself_and_of_too_little():
+    labels, first, _ = drawn()
+    same = paired.delong(labels, first, first)
+    assert same.p == 1 and same.difference == same.low == same.high == 0
+    with pytest.raises(UserError, match="two pictures of each class"):
+        paired.delong([1, 0, 0], [1, 2, 3], [1, 2, 3])
+    with pytest.raises(UserError, match="finite"):
+        paired.delong([1, 1, 0, 0], [np.nan, 2, 3, 1], [1, 2, 3, 1])
+    with pytest.raises(UserError, match="as many scores"):
+        paired.delong([1, 0], [1], [1])
+
+
+def test_delong_rejects_as_often_as_it_says_when_nothing_differs():
+    draw = np.random.default_rng(3)
+    labels = np.arange(200) < 100
+    p = []
+    for _ in range(400):
+        common = labels + draw.normal(0, 1, 200)
+        p.append(paired.delong(labels, common + draw.normal(0, 1, 200), common + draw.normal(0, 1, 200)).p)
+    assert 0.02 < np.mean(np.array(p) < 0.05) < 0.09
+
+
+@pytest.mark.parametrize("count", [12, 400])
+def test_mcnemar_is_the_binomial_or_chi_square_test(count):
+    draw = np.random.default_rng(count)
+    first, second = draw.random(count) < 0.8, draw.random(count) < 0.6
+    found = paired.mcnemar(first, second)
+    b, c = sum(f and not s for f, s in zip(first, second)), sum(s and not f for f, s in zip(first, second))  # noqa: B905
+    assert (found["first_only"], found["second_only"]) == (b, c)
+    if b + c < paired.EXACT_BELOW:
+        assert found["p"] == pytest.approx(stats.binomtest(b, b + c).pvalue)
+    else:
+        assert found["p"] == pytest.approx(stats.chi2.sf((abs(b - c) - 1) ** 2 / (b + c), 1))
+    assert paired.mcnemar(first, first)["p"] == 1
+
+
+def test_holm_steps_down():
+    p = [0.01, 0.04, 0.03, 0.005]
+    expected = [0.03, 0.06, 0.06, 0.02]  # worked by hand: sorted times 4, 3, 2, 1, and never falling
+    assert paired.holm(p) == pytest.approx(expected) and len(paired.holm([])) == 0
+
+
+def test_pairs_of_detectors_are_told_apart_or_called_a_tie():
+    labels, good, bad = drawn(300)
+    draw, tables = np.random.default_rng(1), []
+    logits = {"good": 3 * good, "bad": bad * 0 + draw.normal(size=300), "same": 3 * good + draw.normal(0, 1e-3, 300)}
+    for name, values in logits.items():
+        tables.append(pd.DataFrame({
+            "image_id": [f"i{n}" for n in range(300)], "group": np.arange(300), "detector": name, "seed": 0,
+            "arm": np.where(labels, "spliced", "original"), "condition": "clean", "logit": values, "split": "test",
+            "probability": 1 / (1 + np.exp(-values)), "label": labels.astype(int),
+            "path": [f"p{n}" for n in range(300)],
+        }))  # fmt: skip
+    found = {(r["first"], r["second"]): r for r in comparison.pairwise(pd.concat(tables))}
+    assert len(found) == 3 and found["good", "bad"]["verdict"] == "first"
+    assert found["good", "same"]["verdict"] == "tie"
+    p = [r["delong_p"] for r in found.values()]
+    assert [r["delong_holm"] for r in found.values()] == pytest.approx(list(paired.holm(p)))
+    brute = paired.delong(labels, logits["good"], logits["bad"])
+    assert found["good", "bad"]["difference"]["value"] == pytest.approx(brute.difference)
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    """A set of synthetic birds filled by Telea's method: spliced and regenerated are the same there."""
+    run = Run(tmp_path_factory.mktemp("audit") / "run")
+    index.prepare(run, DataConfig(dataset="synthetic", count=120, image_size=32))
+    masks.make(run, MaskConfig(kinds=("centre", "strokes"), coverage_low=0.15, coverage_high=0.35))
+    pairs.make(run, PairsConfig(inpainters=("telea",), kinds=("centre", "strokes")), processes=1)
+    return run
+
+
+def test_probes_are_at_chance_where_both_classes_are_given_the_same(audited):
+    found = audit.audit_run(audited, EvaluationConfig(draws=200))
+    by = {(r["probe"], r["arm"], r["real"]): r for r in found["probes"]}
+    for probe in ("file", "mask", "outside"):
+        record = by[probe, "spliced", "original"]
+        assert record["auroc"]["value"] == 0.5 and record["at_chance"] and not record["flag"], probe
+    assert by["file size", "spliced", "original"]["auroc"]["value"] > 0.6, "smooth fills take fewer bytes"
+    assert by["file size", "spliced", "original"]["flag"] and found["flags"] == ["file size (original against spliced)"]
+    assert by["outside", "spliced_reencoded", "original"]["auroc"]["value"] > 0.6, "the encoder touched what is visible"
+    assert audited.result("audit") == found
+    assert len(protocol.audit(found["probes"]).axes) == 3
+
+
+def test_a_planted_shortcut_is_flagged(audited):
+    """One class brighter by a grey level outside the hole: the probe that sees only the outside must notice."""
+    made, holes = pairs.load(audited), masks.load(audited)
+    pictures = np.array(made.cache)
+    spliced = made.rows(arm="spliced")
+    outside = ~holes.get(made.manifest["mask"].to_numpy()[spliced])
+    pictures[spliced] = np.where(
+        outside[..., None] & (pictures[spliced] < 250), pictures[spliced] // 8 * 8, pictures[spliced]
+    )
+    made.__dict__["cache"] = pictures
+    found = {(r["probe"], r["arm"], r["real"]): r for r in audit.audit(made, holes, draws=200)}
+    assert found["outside", "spliced", "original"]["flag"]
+    assert not found["mask", "spliced", "original"]["flag"]
+
+
+@pytest.mark.parametrize("condition", list(robustness.CONDITIONS))
+def test_conditions_change_pictures_and_keep_their_form(condition):
+    images = np.stack([detector_data.photograph(n, 32) for n in range(3)])
+    changed = robustness.apply(condition, images, [1, 2, 3])
+    assert changed.shape == images.shape and changed.dtype == np.uint8
+    assert (changed != images).any(axis=(1, 2, 3)).all()
+    assert np.abs(changed.astype(int) - images).mean() < 40, "still the same picture"
+    assert np.array_equal(changed, robustness.apply(condition, images, [1, 2, 3]))
+
+
+def test_a_codec_is_the_real_one_and_quality_matters():
+    import io
+
+    from PIL import Image
+
+    image = detector_data.photograph(1, 32)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=60, subsampling="4:2:0")
+    decoded = np.array(Image.open(buffer).convert("RGB"))
+    assert np.array_equal(robustness.apply("jpeg 60", image[None], [0])[0], decoded)
+    errors = [
+        np.abs(robustness.apply(f"jpeg {q}", image[None], [0])[0].astype(int) - image).mean() for q in (95, 80, 60, 30)
+    ]
+    assert all(a < b for a, b in itertools.pairwise(errors))
+
+
+def test_scores_under_conditions_are_kept_and_summarised(runs_folder):
+    from nbsupport.config import DetectorConfig
+    from nbsupport.training import classifier
+
+    run = Run("robust")
+    detector_data.make_pairs(run, 40)
+    with pytest.raises(MissingStage):
+        robustness.score(run, RobustnessConfig())
+    classifier.fit(run, DetectorConfig(names=("power_spectrum",), epochs=2, batch_size=8))
+    with pytest.raises(ConfigError, match="jpeg 60"):
+        robustness.score(run, RobustnessConfig(conditions=("jpg 60",)))
+    config = RobustnessConfig(conditions=("jpeg 60", "noise 5"), count=6)
+    table = robustness.score(run, config)
+    assert set(table["condition"]) == {"clean", "jpeg 60", "noise 5"} and table["image_id"].nunique() == 6
+    clean, whole = table[table["condition"] == "clean"], scores.load(run)
+    both = clean.merge(whole, on=["path", "detector", "seed"])
+    assert len(both) == len(clean) and np.allclose(both["logit_x"], both["logit_y"], atol=1e-4)
+    before = (run / scores.CONDITIONS).stat().st_mtime_ns
+    pd.testing.assert_frame_equal(robustness.score(run, config), table)
+    assert (run / scores.CONDITIONS).stat().st_mtime_ns == before, "not scored again"
+    records = robustness.summarise(table, EvaluationConfig(draws=50))
+    assert len(records) == 3 * 2 and {r["condition"] for r in records} == {"clean", "jpeg 60", "noise 5"}
+    assert len(protocol.conditions(records).axes) == 2 and protocol.reliability(whole).axes
