@@ -73,8 +73,8 @@ def _mask(data: _Set, rows: np.ndarray) -> np.ndarray:
     return np.column_stack([cells, edges])
 
 
-def _look(pictures: np.ndarray) -> np.ndarray:
-    """Radial power spectrum, and mean and deviation of each colour."""
+def look(pictures: np.ndarray) -> np.ndarray:
+    """Radial power spectrum, mean and deviation of each colour: (N, H, W, 3) uint8 -> (N, F) float."""
     spectrum = PowerSpectrum(pictures.shape[1]).spectrum(to_tensor(pictures)).numpy()
     flat = pictures.reshape(len(pictures), -1, 3).astype(np.float32)
     return np.column_stack([spectrum, flat.mean(axis=1), flat.std(axis=1)])
@@ -83,11 +83,11 @@ def _look(pictures: np.ndarray) -> np.ndarray:
 def _outside(data: _Set, rows: np.ndarray) -> np.ndarray:
     pictures = np.array(data.pictures(rows))
     pictures[data.holes(rows)] = _BLANK
-    return _look(pictures)
+    return look(pictures)
 
 
 def _whole(data: _Set, rows: np.ndarray) -> np.ndarray:
-    return _look(np.array(data.pictures(rows)))
+    return look(np.array(data.pictures(rows)))
 
 
 #: probe -> its numbers for manifest rows, and what it sees, in a sentence.

@@ -40,6 +40,24 @@ def audit(records: Sequence[Mapping]) -> Figure:
     return figure
 
 
+def ladder(records: Sequence[Mapping]) -> Figure:
+    """Accuracy under each protocol with its interval, from the naive one downwards.
+
+    Args: records: of ``evaluation.naive.ladder``.
+    """
+    figure, axis = plt.subplots(figsize=(7, 0.5 * len(records) + 1))
+    for n, record in enumerate(records):
+        found = record["accuracy"]
+        axis.plot([found["low"], found["high"]], [n, n], color=COLOURS[record["arm"]], lw=2)
+        axis.plot(found["value"], n, "o", color=COLOURS[record["arm"]])
+        axis.annotate(f"{found['value']:.2f}", (found["value"], n), (0, 6), textcoords="offset points", ha="center")
+    axis.axvline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
+    axis.set_yticks(range(len(records)), [f"{n + 1}. {record['protocol']}" for n, record in enumerate(records)])
+    axis.set(xlabel="accuracy of one cheap classifier", ylim=(len(records) - 0.5, -0.7), xlim=(0.4, 1.03))
+    plt.close(figure)
+    return figure
+
+
 def conditions(records: Sequence[Mapping]) -> Figure:
     """AUROC under each condition with intervals, one panel for each fake arm, one line for each detector.
 
@@ -87,7 +105,7 @@ def reliability(table: pd.DataFrame, bins: int = 10) -> Figure:
         held = total > 0
         axis.plot([0, 1], [0, 1], ":", color=COLOURS["neutral"], lw=1)
         axis.scatter(said[held] / total[held], fakes[held] / total[held], 8 + 400 * count[held] / len(own),
-                     color=COLOURS["good"], alpha=0.7)  # fmt: skip
+                     color=COLOURS["good"], alpha=0.7, clip_on=False)  # fmt: skip
         axis.set(title=name, xlabel="probability said", xlim=(0, 1), ylim=(-0.03, 1.03), aspect="equal")
     axes[0, 0].set_ylabel("share that is inpainted")
     plt.close(figure)

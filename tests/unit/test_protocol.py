@@ -13,7 +13,7 @@ from nbsupport.config import DataConfig, EvaluationConfig, MaskConfig, PairsConf
 from nbsupport.data import index
 from nbsupport.detectors import comparison, scores
 from nbsupport.errors import ConfigError, MissingStage, UserError
-from nbsupport.evaluation import audit, paired, robustness
+from nbsupport.evaluation import audit, naive, paired, robustness
 from nbsupport.plots import protocol
 from nbsupport.runs import Run
 
@@ -195,3 +195,26 @@ def test_scores_under_conditions_are_kept_and_summarised(runs_folder):
     records = robustness.summarise(table, EvaluationConfig(draws=50))
     assert len(records) == 3 * 2 and {r["condition"] for r in records} == {"clean", "jpeg 60", "noise 5"}
     assert len(protocol.conditions(records).axes) == 2 and protocol.reliability(whole).axes
+
+
+def test_the_naive_protocol_is_inflated_by_the_encoder(audited):
+    """Telea changes nothing outside the hole, so that the arms are alike and only the encoder gives the class away."""
+    found = naive.ladder_run(audited, EvaluationConfig(draws=200), quality=30)
+    steps = [record["accuracy"] for record in found["steps"]]
+    assert [record["protocol"] for record in found["steps"]] == [step.name for step in naive.STEPS]
+    assert min(steps[0]["value"], steps[1]["value"]) > 0.9 > steps[2]["high"], "JPEG against PNG gives the class away"
+    assert found["inflation"] == pytest.approx(steps[0]["value"] - steps[3]["value"])
+    assert found["steps"][3]["pictures"] == 2 * 30
+    assert len(protocol.ladder(found["steps"]).axes) == 1
+    only = pairs.load(audited)
+    short = only.manifest[only.manifest["arm"] != "regenerated"]
+    with pytest.raises(ConfigError, match="regenerated"):
+        naive.ladder(type(only)(only.root, short, only.config), EvaluationConfig(draws=20))
+
+
+def test_seams_show_where_blocks_meet():
+    flat = np.full((1, 32, 32, 3), 100, np.uint8)
+    flat[:, :, 8::16] += 20  # one column of another colour every sixteen
+    across = naive.seams(flat)[0]
+    assert across[:8].max() == across[:8].min(), "nothing changes downwards"
+    assert across[8:].argmax() in (6, 7, 0)
