@@ -28,6 +28,7 @@ from nbsupport.commands.common import (
     plain,
     readable_errors,
 )
+from nbsupport.commands.detect import detect
 from nbsupport.config import DATASETS
 from nbsupport.errors import ConfigError, unknown
 from nbsupport.runs import Run
@@ -57,6 +58,7 @@ app = typer.Typer(
     """,
 )
 app.add_typer(pairs.app, name="pairs")
+app.command("detect")(detect)
 
 
 @app.command()

@@ -1,9 +1,9 @@
 """The protocol one should not use, on purpose: how high a number it would have given, and what each repair takes away.
 
 One cheap classifier (logistic regression over the power spectrum, colours, and the seams of 8 x 8 blocks) is judged
-four times. First as is often done: photographs as the JPEG files they came as, fakes as PNG, the network's whole output as
-the fake, and files dealt out at random, so that a photograph may be in training and its painted twin in the test. Then
-with nothing changed but the hole; then with one encoder for both classes; then split by photograph. Not here: the
+four times. First as is often done: photographs as the JPEG files they came as, fakes as PNG, the network's whole output
+as the fake, and files dealt out at random, so that a photograph may be in training and its painted twin in the test.
+Then with nothing changed but the hole; then with one encoder for both classes; then split by photograph. Not here: the
 protocol that the book uses (:mod:`.audit`, ``detectors.comparison``).
 """
 

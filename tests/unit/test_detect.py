@@ -1,0 +1,125 @@
+"""Verdicts on files: thresholds that keep their promise, trust that counts, heat where the paint is, bad files told."""
+
+import json
+
+import cv2
+import detector_data
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from nbsupport.__main__ import app
+from nbsupport.config import DetectorConfig
+from nbsupport.detectors import inspection
+from nbsupport.errors import ConfigError, MissingStage, UserError
+from nbsupport.evaluation import calibration
+from nbsupport.runs import Run
+from nbsupport.training import classifier
+
+
+def drawn(count=4000, seed=0):
+    draw = np.random.default_rng(seed)
+    labels = draw.random(count) < 0.3
+    return labels, 1 / (1 + np.exp(-(4 * labels - 2 + draw.normal(0, 1.6, count))))
+
+
+def test_verdicts_keep_their_promise_on_other_pictures_at_every_probability():
+    band = calibration.fit_band(*drawn())
+    assert 0 < band.low < 0.5 < band.high < 1
+    labels, probabilities = drawn(20_000, seed=1)
+    weight = np.where(labels, 0.5 / labels.mean(), 0.5 / (1 - labels.mean()))
+    said = np.array([band.verdict(p) for p in probabilities])
+    assert set(said) == set(calibration.VERDICTS)
+    for verdict, wrong, edge in (("inpainted", ~labels, band.high), ("real", labels, band.low)):
+        called = said == verdict
+        assert called.mean() > 0.1 and (weight * wrong)[called].sum() / weight[called].sum() < 0.15
+        near = called & (np.abs(probabilities - edge) < 0.04)
+        assert (weight * wrong)[near].sum() / weight[near].sum() == pytest.approx(0.2, abs=0.08)
+
+
+def test_a_detector_that_knows_nothing_is_unsure_and_a_perfect_one_never():
+    labels = np.arange(100) % 2 == 0
+    nothing = calibration.fit_band(labels, np.full(100, 0.5))
+    assert {nothing.verdict(p) for p in (0.1, 0.5, 0.99)} == {"unsure"}
+    perfect = calibration.fit_band(labels, np.where(labels, 0.9, 0.1))
+    assert (perfect.verdict(0.1), perfect.verdict(0.9)) == ("real", "inpainted")
+    with pytest.raises(UserError, match="one is missing"):
+        calibration.fit_band(np.ones(5, bool), np.full(5, 0.5))
+
+
+def test_trust_is_the_share_among_the_nearest():
+    labels, probabilities = drawn()
+    for probability in (0.05, 0.5, 0.95):
+        found = calibration.trust(labels, probabilities, np.arange(len(labels)), probability)
+        assert found["low"] < found["value"] < found["high"]
+        assert found["value"] == pytest.approx(probability, abs=0.17), "these probabilities are nearly calibrated"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run = Run(tmp_path_factory.mktemp("detect") / "seen")
+    detector_data.make_pairs(run, 60)
+    classifier.fit(
+        run, DetectorConfig(names=("power_spectrum", "residual_net"), epochs=12, batch_size=8, learning_rate=0.01)
+    )
+    return run
+
+
+def test_heat_is_where_the_paint_is(run):
+    inspector = inspection.Inspector(run, ["power_spectrum"])
+    rows = [np.concatenate([detector_data.photograph(100 + 2 * r + c, 96) for c in (0, 1)], axis=1) for r in (0, 1)]
+    picture = np.concatenate(rows)
+    picture[:96, :96] = cv2.GaussianBlur(picture[:96, :96], (0, 0), 2)  # what the fakes of this run look like
+    heat = inspector.heat(Image.fromarray(picture))
+    assert heat.shape == (192, 192) and 0 <= heat.min() and heat.max() <= 1
+    assert heat[:80, :80].mean() > heat[112:, 112:].mean() + 0.2
+    shown = inspection.overlay(picture, heat)
+    assert shown.shape == (192, 192, 3) and shown.dtype == np.uint8
+    warmth = shown[..., 0].astype(int) - shown[..., 2]
+    assert warmth[:80, :80].mean() > warmth[112:, 112:].mean()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (31, 200), (700, 90), (400, 640)])
+def test_photographs_of_any_size(run, tmp_path, size):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)).save(path)
+    found = inspection.Inspector(run).inspect(path)
+    assert found.verdict in calibration.VERDICTS and (found.height, found.width) == size
+    assert found.probability == pytest.approx(np.mean(list(found.detectors.values())))
+    assert np.isfinite(found.heat).all() and max(found.heat.shape) <= max(6 * 32, 32 * max(size) / min(size)) + 1
+    assert set(found.detectors) == {"power_spectrum", "residual_net"}
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, ["detect", *map(str, arguments)], env={"COLUMNS": "220", "TERM": "dumb"})
+
+
+def test_the_command_tells_saves_and_survives_bad_files(run, tmp_path):
+    album = tmp_path / "album"
+    album.mkdir()
+    Image.fromarray(detector_data.photograph(1, 80)).save(album / "a [b].png")
+    (album / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    (album / "empty.png").write_bytes(b"")
+    (album / "notes.txt").write_text("not looked at")
+    found = invoke(album, "--run", run.path, "--save", tmp_path / "out")
+    assert found.exit_code == 0, found.output
+    assert "[b].png" in found.output and found.output.count("not read") >= 2 and "Unsure between" in found.output
+    kept = json.loads((tmp_path / "out/findings.json").read_text())
+    assert len(kept["findings"]) == 3 and kept["band"]["allowed"] == 0.2
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["00000_a [b].png"]
+    lines = invoke(album, "--run", run.path, "--json").stdout.splitlines()
+    assert [bool(json.loads(line)["problem"]) for line in lines] == [False, True, True]
+
+
+def test_what_is_missing_is_named(run, tmp_path):
+    assert invoke(tmp_path / "nowhere.png", "--run", run.path).exit_code == 2
+    (tmp_path / "bare").mkdir()
+    assert "holds no picture" in invoke(tmp_path / "bare", "--run", run.path).output
+    Image.new("RGB", (40, 40)).save(tmp_path / "x.png")
+    asked = invoke(tmp_path / "x.png", "--run", run.path, "--detector", "resnet34")
+    assert asked.exit_code == 2 and "power_spectrum" in asked.output
+    with pytest.raises(MissingStage, match="Train them with"):
+        inspection.Inspector(Run(tmp_path / "untrained"))
+    with pytest.raises(ConfigError):
+        inspection.Inspector(run, ["swin_tiny"])
