@@ -92,14 +92,37 @@ ZOO: dict[str, Entry] = {
     "resnext50": Entry(
         "Grouped convolutions: more paths for the same cost.", "resnext50_32x4d", weights="imagenet", densify=_no_pool
     ),
+    "resnext101": Entry(
+        "The same with eight times the width and twice the depth, as the earlier study used it; for a GPU.",
+        "resnext101_32x8d",
+        weights="imagenet",
+        densify=_no_pool,
+    ),
     "swin_tiny": Entry(
         "Attention in shifted windows: can compare distant parts of a picture.",
         "swin_tiny_patch4_window7_224",
         weights="imagenet",
         sized=True,
     ),
+    "swin_v2_tiny": Entry(
+        "Its second version: scores by cosine, which keeps large windows stable.",
+        "swinv2_tiny_window8_256",
+        weights="imagenet",
+        sized=True,
+    ),
     "efficientnet_b4": Entry(
         "The usual backbone of face-forgery detectors.", "efficientnet_b4", weights="imagenet", densify=_unit_stride
+    ),
+    "efficientnet_v2_s": Entry(
+        "Fused convolutions in its early layers, where a generator's traces are; tried in the earlier study.",
+        "tf_efficientnetv2_s",
+        weights="imagenet",
+        densify=_unit_stride,
+    ),
+    "vgg16_bn": Entry(
+        "No shortcuts and no stride before its first pooling: sees every pixel. Tried in the earlier study.",
+        "vgg16_bn",
+        weights="imagenet",
     ),
     "residual_net": Entry(
         "The forensic baseline: sees high-pass residuals only, never what the picture shows.",
