@@ -98,6 +98,7 @@ class Trainer:
         self.step += 1
         config, fabric = self.config, self.fabric
         noise, noise_auxiliary = self._noise(batch)
+        with_hole = batch.holes.flatten(1).any(dim=1).sum().clamp(min=1) / fabric.world_size  # of the whole batch
         if fabric.world_size > 1:
             batch = batch.share(fabric.global_rank, fabric.world_size)
         with fabric.autocast():
@@ -121,7 +122,7 @@ class Trainer:
         with torch.no_grad():
             error = (painted.outputs[-1] - batch.images).abs().mean(dim=1, keepdim=True)
             inside = (error * batch.holes).sum((1, 2, 3)) / batch.holes.sum((1, 2, 3)).clamp(min=1)
-            values["hole_l1"] = inside.sum() / batch.holes.flatten(1).any(dim=1).sum().clamp(min=1)
+            values["hole_l1"] = inside.sum() / with_hole
             numbers = torch.stack([value.detach().float() for value in values.values()])
         if fabric.world_size > 1:
             numbers = fabric.all_reduce(numbers, reduce_op="mean")

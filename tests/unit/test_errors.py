@@ -39,6 +39,7 @@ def scored(tmp_path, monkeypatch):
     number = manifest["row"].to_numpy()
     manifest = manifest.assign(
         mask_id=manifest["image_id"] + "-m",
+        mask=pd.factorize(manifest["image_id"])[0],
         caption="a bird",
         coverage=np.array([0.03, 0.05, 0.2, 0.5])[number % 4],
         mask_kind=np.array(["centre", "part", "object"])[number % 3],

@@ -9,7 +9,8 @@ from nbsupport.runs import Run
 
 def check(run: Run) -> None:
     result, table, made = run.result("detectors"), scores.load(run), pairs.load(run)
-    held_out = made.manifest[made.manifest["split"].isin(["validation", "test"])]
+    judged = ["original", *run.record("detectors")["config"]["fake_arms"]]
+    held_out = made.manifest[made.manifest["split"].isin(["validation", "test"]) & made.manifest["arm"].isin(judged)]
     for name, seed in predict.available(run):
         own = table[(table["detector"] == name) & (table["seed"] == seed)]
         assert sorted(own["path"]) == sorted(held_out["path"]), f"{name} scored each held-out picture once"
