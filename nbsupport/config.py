@@ -237,6 +237,47 @@ class DetectorConfig(Config):
     epochs: int = between(4, 1, 10_000)
     batch_size: int = between(32, 4, 4096)  # pictures: half of them photographs, half their inpainted twins
     learning_rate: float = between(1e-3, 1e-8, 1.0)
+    transfer: Literal["full", "gradual", "head"] = "full"  # what is trained: all, from the head down, or the head
+    layer_decay: float = between(1.0, 0.01, 1.0)  # each group of layers learns so much slower than the one above it
+    augment: tuple[
+        str, ...
+    ] = ()  # degradations that both members of a pair meet: jpeg, webp, resize, blur, noise, crop
+    augment_share: float = between(0.5, 0.0, 1.0)  # share of the pairs that meet one
+    fake_arms: tuple[str, ...] = ("spliced", "regenerated")
+    inpainters: tuple[str, ...] = ()  # learn from the fakes of these, and judge them; empty: of all
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seeds: tuple[int, ...] = between((0,), 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class SearchConfig(Config):
+    """Chapter 6: the search for a network of our own. Each trial trains one; the weaker ones are given up early."""
+
+    trials: int = between(24, 1, 100_000)
+    train_count: int = between(0, 0, 10_000_000)  # photographs to train on, 0: all of the training split
+    epochs: int = between(4, 1, 10_000)  # of a trial that is not given up; halved along the way
+    batch_size: int = between(32, 4, 4096)
+    learning_rate: float = between(2e-3, 1e-8, 1.0)
+    fake_arms: tuple[str, ...] = ("spliced", "regenerated")
+    max_mega_macs: float = between(400.0, 1.0, 1e6)  # dearer networks are not trained (ResNet34 at 64 px: 300)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: int = between(0, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class StudyConfig(Config):
+    """Chapter 6: one detector trained again and again, with one thing changed each time."""
+
+    detector: str = "residual_net"
+    sizes: tuple[int, ...] = (50, 100, 200)  # photographs to train on, for the curve
+    transfers: tuple[str, ...] = ()  # of "full", "gradual", "head", each with " slower below" or without
+    matrix: bool = True  # train on each inpainter of the set by itself, without and with `augment`
+    augment: tuple[str, ...] = ("jpeg", "webp", "resize", "blur")
+    conditions: tuple[str, ...] = ("jpeg 60",)  # of the matrix, beside clean pictures
+    train_count: int = between(0, 0, 10_000_000)  # photographs for the matrix and the transfers, 0: all
+    epochs: int = between(4, 1, 10_000)
+    batch_size: int = between(32, 4, 4096)
+    learning_rate: float = between(1e-3, 1e-8, 1.0)
     fake_arms: tuple[str, ...] = ("spliced", "regenerated")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seeds: tuple[int, ...] = between((0,), 0, 2**31 - 1)

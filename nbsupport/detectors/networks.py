@@ -9,22 +9,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def high_pass() -> Tensor:
+    """Three fixed filters for each of three channels: (9, 1, 5, 5) float, for a convolution in three groups.
+
+    Second differences in both directions, and the 5x5 "KV" kernel of the spatial rich model (Fridrich & Kodovsky 2012).
+    """
+    across = torch.zeros(5, 5)
+    across[2, 1:4] = torch.tensor([1.0, -2.0, 1.0]) / 2
+    edge = torch.tensor([[-1.0, 2.0, -2.0, 2.0, -1.0], [2.0, -6.0, 8.0, -6.0, 2.0]])
+    kernel = torch.stack([edge[0], edge[1], torch.tensor([-2.0, 8.0, -12.0, 8.0, -2.0]), edge[1], edge[0]]) / 12
+    return torch.stack([across, across.T, kernel]).repeat(3, 1, 1).unsqueeze(1)
+
+
 class ResidualNet(nn.Module):
     """A small convolutional network that sees high-pass residuals only.
 
-    Three fixed filters (second differences in both directions, and the 5x5 "KV" kernel of the spatial rich model,
-    Fridrich & Kodovsky 2012) take the picture's content away; four convolutions look at what is left. Nothing is
-    downsampled before the second convolution, where pooling would average the traces away.
+    Fixed filters (:func:`high_pass`) take the picture's content away; four convolutions look at what is left. Nothing
+    is downsampled before the second convolution, where pooling would average the traces away.
     """
 
     def __init__(self, channels: int = 24) -> None:
         super().__init__()
-        across = torch.zeros(5, 5)
-        across[2, 1:4] = torch.tensor([1.0, -2.0, 1.0]) / 2
-        edge = torch.tensor([[-1.0, 2.0, -2.0, 2.0, -1.0], [2.0, -6.0, 8.0, -6.0, 2.0]])
-        kernel = torch.stack([edge[0], edge[1], torch.tensor([-2.0, 8.0, -12.0, 8.0, -2.0]), edge[1], edge[0]]) / 12
-        filters = torch.stack([across, across.T, kernel])
-        self.register_buffer("filters", filters.repeat(3, 1, 1).unsqueeze(1), persistent=False)  # (9, 1, 5, 5)
+        self.register_buffer("filters", high_pass(), persistent=False)
         widths = (9, channels, channels, 2 * channels, 4 * channels)
         layers = []
         for number, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):

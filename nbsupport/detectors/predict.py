@@ -77,7 +77,7 @@ def load_checkpoint(path: Path) -> Trained:
         raise MissingStage(f"'{path}' or the .json beside it is missing. Run chapter 6 again to restore it.")
     record = read_json(path.with_suffix(".json"))
     try:
-        model, _ = zoo.create(record["name"], "none", record["image_size"], record["dense_stem"])
+        model, _ = zoo.create(record["name"], "none", record["image_size"], record["dense_stem"], genes=record["genes"])
         model.load_state_dict(load_file(path))
         numbers = [float(record[key]) for key in ("temperature", "shift", "threshold")]
     except (SafetensorError, RuntimeError, KeyError) as error:

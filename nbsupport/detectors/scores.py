@@ -13,7 +13,8 @@ from scipy.special import expit
 from nbsupport.errors import MissingStage
 from nbsupport.runs import Run, atomic_path
 
-DETECTORS, ENSEMBLES, CONDITIONS = "scores.parquet", "scores_ensembles.parquet", "scores_conditions.parquet"
+DETECTORS, ENSEMBLES = "scores.parquet", "scores_ensembles.parquet"
+CONDITIONS, STUDIES = "scores_conditions.parquet", "scores_studies.parquet"
 CLEAN = "clean"  # the condition of a picture as the paired set holds it
 
 COLUMNS: tuple[str, ...] = (

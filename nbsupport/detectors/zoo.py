@@ -9,9 +9,10 @@ Gragnaniello et al. 2021 ("Are GAN generated images easy to detect?") did with s
 time, which is why it is an option and not the default.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from nbsupport.detectors import lite0
 from nbsupport.detectors.networks import PowerSpectrum, ResidualNet
+from nbsupport.detectors.searched import SearchedNet
 from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.tdanet.layers import seeded
 
@@ -56,6 +58,7 @@ class Entry:
         build: makes a network of our own from the picture size.
         offline: ImageNet weights (timm's names) from an installed package, or None when it is not there.
         densify: takes one halving out of the stem, in place; None where the network has no such stem.
+        searchable: the network is a point of ``searched.SPACE``, which must be given to build it.
     """
 
     description: str
@@ -65,6 +68,7 @@ class Entry:
     build: Callable[[int], nn.Module] | None = None
     offline: Callable[[], dict[str, Tensor] | None] | None = None
     densify: Callable[[nn.Module], None] | None = None
+    searchable: bool = False
 
 
 def _no_pool(body: nn.Module) -> None:
@@ -132,6 +136,10 @@ ZOO: dict[str, Entry] = {
         "The cheap baseline: logistic regression over the radial power spectrum.",
         build=PowerSpectrum,
     ),
+    "searched": Entry(
+        "What the architecture search found on this very set; made for the task, from scratch.",
+        searchable=True,
+    ),
 }
 
 
@@ -143,7 +151,12 @@ def entry(name: str) -> Entry:
 
 
 def create(
-    name: str, weights: str = "default", image_size: int = 64, dense_stem: bool = False, seed: int = 0
+    name: str,
+    weights: str = "default",
+    image_size: int = 64,
+    dense_stem: bool = False,
+    seed: int = 0,
+    genes: Mapping[str, Any] | None = None,
 ) -> tuple[Detector, str]:
     """Build a detector.
 
@@ -154,6 +167,7 @@ def create(
         image_size: height and width of the pictures; networks that are not built for one size take others as well.
         dense_stem: take one halving out of the stem (see the module's text).
         seed: of the random weights: of the whole network, or of its head alone.
+        genes: of the detector ``searched``: a point of ``searched.SPACE``.
 
     Returns:
         The detector, in training mode, and which weights it really got: ``none``, ``imagenet (<source>)`` or the path.
@@ -165,7 +179,7 @@ def create(
     found = entry(name)
     weights = found.weights if weights == "default" else weights
     with seeded(seed, "detector", name):
-        body, used = _body(name, found, weights, image_size)
+        body, used = _body(name, found, weights, image_size, genes)
     if dense_stem:
         if found.densify is None:
             able = [key for key, value in ZOO.items() if value.densify]
@@ -176,10 +190,16 @@ def create(
     return Detector(body, tuple(body.default_cfg["mean"]), tuple(body.default_cfg["std"])), used
 
 
-def _body(name: str, found: Entry, weights: str, image_size: int) -> tuple[nn.Module, str]:
+def _body(
+    name: str, found: Entry, weights: str, image_size: int, genes: Mapping[str, Any] | None
+) -> tuple[nn.Module, str]:
     """The network behind the entrance with one output, and the weights it got."""
 
     def plain(pretrained: bool = False) -> nn.Module:
+        if found.searchable:
+            if genes is None:
+                raise UserError("There is no searched network yet. Search for one first (chapter 6, search_trials).")
+            return SearchedNet(genes)
         if found.build is not None:
             return found.build(image_size)
         sized = {"img_size": image_size} if found.sized else {}
@@ -195,7 +215,7 @@ def _body(name: str, found: Entry, weights: str, image_size: int) -> tuple[nn.Mo
         body = plain()
         _fill(body, _read(Path(weights)), weights)
         return body, weights
-    if found.build is not None:
+    if found.timm_name is None:
         raise UserError(f"There are no ImageNet weights for '{name}'. Choose weights='none'.")
     state = found.offline() if found.offline else None
     if state is not None:

@@ -17,19 +17,12 @@ from nbsupport.config import EvaluationConfig
 from nbsupport.data import index
 from nbsupport.detectors import comparison, ensemble, scores
 from nbsupport.errors import UserError
-from nbsupport.evaluation import statistics
+from nbsupport.evaluation import statistics, strata
 from nbsupport.runs import Run, atomic_path
 
 TABLE = "errors.parquet"
 THRESHOLD = 0.5  # on the calibrated probability
 CONFIDENT = 0.9  # an answer at least this far from the truth is a confident error
-
-#: Upper ends of the bins of coverage (share of the picture's area) and their names.
-COVERAGE_ENDS = (0.05, 0.10, 0.30, 1.0)
-COVERAGE_BINS = ("under 5 %", "5 to 10 %", "10 to 30 %", "over 30 %")
-
-#: By what shares are split: name in the results -> column of the table.
-SPLIT_BY = {"kind": "mask_kind", "coverage": "coverage_bin", "species": "species", "inpainter": "inpainter"}
 
 #: (label, called fake) -> outcome.
 OUTCOMES = {(1, True): "found", (1, False): "miss", (0, True): "false alarm", (0, False): "passed"}
@@ -43,10 +36,9 @@ class Errors:
     Attributes:
         table: one row for each test picture and detector: the columns of the score table without condition and split,
             ``outcome`` (found, miss, false alarm, passed), ``error`` (distance of the probability from the label, in
-            [0, 1]), ``wrong_detectors`` (single detectors that are wrong about it), ``mask_kind`` (rectangles where
-            the photograph could not have the kind asked for), ``coverage, coverage_bin, caption, species, inpainter,
-            mask_id``, ``hole_l1`` (fakes only, see ``pairs.differences``) and ``number`` (row of the manifest and of
-            ``pairs.Pairs.cache``).
+            [0, 1]), ``wrong_detectors`` (single detectors that are wrong about it), the columns of ``strata.facts``
+            and ``hole_l1`` (fakes only, see ``pairs.differences``); ``number`` is the row of the manifest and of
+            ``pairs.Pairs.cache``.
         result: ``results/errors.json``.
     """
 
@@ -100,13 +92,8 @@ def judged(table: pd.DataFrame, paired: pairs.Pairs, holes: masks.MaskSet, photo
     table = table[(table["split"] == "test") & (table["condition"] == scores.CLEAN)]
     if not len(table):
         raise UserError("No detector has judged a test picture. Run chapters 5 to 7 again with more photographs.")
-    facts = paired.manifest[["path", "mask_kind", "mask_id", "coverage", "caption", "inpainter"]]
-    facts = facts.assign(number=np.arange(len(facts)))
-    facts["species"] = paired.manifest["image_id"].map(photographs.set_index("image_id")["label"])
-    fallback = facts["mask_id"].map(holes.table.set_index("mask_id")["fallback"])
-    facts["mask_kind"] = facts["mask_kind"].where(~fallback.eq(True), "rectangles")  # what was really drawn
+    facts = strata.facts(paired, holes, photographs)
     facts["hole_l1"] = pairs.differences(paired, holes)["hole_l1"]
-    facts["coverage_bin"] = coverage_bin(facts["coverage"])
     joined = table.drop(columns=["condition", "split"]).merge(facts, on="path", how="left", validate="many_to_one")
     strange = joined["number"].isna()
     if strange.any():
@@ -120,12 +107,6 @@ def judged(table: pd.DataFrame, paired: pairs.Pairs, holes: masks.MaskSet, photo
     wrong = joined["outcome"].isin(["miss", "false alarm"]) & ~joined["detector"].isin(ensemble.NAMES)
     joined["wrong_detectors"] = wrong.groupby(joined["path"]).transform("sum")
     return joined
-
-
-def coverage_bin(coverage: pd.Series) -> pd.Series:
-    """Name of the bin of each coverage in [0, 1]; a coverage on a border belongs to the bin above it."""
-    numbers = np.searchsorted(COVERAGE_ENDS[:-1], coverage.to_numpy(), side="right")
-    return pd.Series(np.array(COVERAGE_BINS, dtype=object)[numbers], index=coverage.index)
 
 
 def result(table: pd.DataFrame, everything: pd.DataFrame, config: EvaluationConfig) -> dict[str, object]:
@@ -156,31 +137,25 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def shares(table: pd.DataFrame, confidence: float) -> Iterator[dict[str, object]]:
-    """The share of fakes found, or of photographs called fake, in each arm, whole and split by :data:`SPLIT_BY`.
+    """The share of fakes found, or of photographs called fake, in each arm, whole and split by ``strata.SPLIT_BY``.
 
     Yields:
-        ``detector, seed, arm, measure`` (recall or false alarms), ``by`` (all or a name of SPLIT_BY), ``category``,
-        ``value, low, high, pictures, groups``.
+        ``detector, seed, arm, measure`` (recall or false alarms), ``by`` (all or a name of strata.SPLIT_BY),
+        ``category, value, low, high, pictures, groups``.
     """
     for (detector, seed, arm), own in table.groupby([*KEYS, "arm"], sort=False):
         fake = bool(own["label"].iloc[0])
         facts = {"detector": detector, "seed": seed, "arm": arm, "measure": "recall" if fake else "false alarms"}
         said = own["outcome"].isin(["found", "false alarm"])
-        for by, column in {"all": None, **SPLIT_BY}.items():
+        for by, column in {"all": None, **strata.SPLIT_BY}.items():
             if by == "inpainter" and not fake:
                 continue
             members = {"all": own.index} if column is None else own.groupby(column, sort=True).groups
-            for category in sorted(members, key=_order):
+            for category in sorted(members, key=strata.order):
                 rows = members[category]
                 found = statistics.share(said[rows], own.loc[rows, "group"], confidence)
                 sizes = {"pictures": len(rows), "groups": own.loc[rows, "group"].nunique()}
                 yield {**facts, "by": by, "category": str(category), **found, **sizes}
-
-
-def _order(category: object) -> tuple[int, str]:
-    """Bins of coverage from small to large, everything else by name."""
-    name = str(category)
-    return (COVERAGE_BINS.index(name) if name in COVERAGE_BINS else 0, name)
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,113 +1,32 @@
-"""What a picture goes through before it reaches a detector: real codecs, resizing, blur, noise, cropping.
+"""The robustness ladder: test pictures are sent through real codecs and filters and judged once more.
 
-Each condition is a function of one picture; noise is drawn from its seed. Sizes stay as they were, since detectors are
-built for one: a resized or cropped picture is brought back, as a platform's thumbnail would be. Both classes go through
-the same, and the scores are kept (stage ``robustness``), so that a new figure never scores again.
+Both classes go through the same, and the scores are kept (stage ``robustness``), so that a new figure never scores
+again. Not here: what is done to a picture (``detectors.degradations``).
 """
 
-from collections.abc import Callable, Sequence
-
-import cv2
-import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from nbsupport import pairs, rng
 from nbsupport.config import EvaluationConfig, RobustnessConfig
-from nbsupport.detectors import predict, scores
+from nbsupport.detectors import degradations, predict, scores
 from nbsupport.errors import ConfigError, MissingStage, unknown
 from nbsupport.evaluation import metrics
-from nbsupport.pairs.files import Encoding
 from nbsupport.pairs.planning import ARMS, choose_photographs
 from nbsupport.runs import Run
-
-Condition = Callable[[np.ndarray, int], np.ndarray]
-
-
-def _codec(text: str) -> Condition:
-    encoding = Encoding.parse(text)
-    return lambda image, seed: encoding.through(image)
-
-
-def _resized(factor: float) -> Condition:
-    def apply(image: np.ndarray, seed: int) -> np.ndarray:
-        height, width = image.shape[:2]
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        there = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-        return cv2.resize(there, (width, height), interpolation=cv2.INTER_CUBIC if factor < 1 else cv2.INTER_AREA)
-
-    return apply
-
-
-def _blurred(sigma: float) -> Condition:
-    return lambda image, seed: cv2.GaussianBlur(image, (0, 0), sigma)
-
-
-def _noisy(sigma: float) -> Condition:
-    def apply(image: np.ndarray, seed: int) -> np.ndarray:
-        noise = rng.generator(seed, "robustness noise").normal(0, sigma, image.shape)
-        return np.rint(np.clip(image + noise, 0, 255)).astype(np.uint8)
-
-    return apply
-
-
-def _cropped(share: float) -> Condition:
-    def apply(image: np.ndarray, seed: int) -> np.ndarray:
-        height, width = image.shape[:2]
-        top, left = round(height * (1 - share) / 2), round(width * (1 - share) / 2)
-        middle = image[top : height - top, left : width - left]
-        return cv2.resize(middle, (width, height), interpolation=cv2.INTER_CUBIC)
-
-    return apply
-
-
-#: name -> what is done; in the order of the figures. Quality, factor, standard deviation (pixels, grey levels), share.
-CONDITIONS: dict[str, Condition] = {
-    "jpeg 95": _codec("jpeg:95"),
-    "jpeg 80": _codec("jpeg:80"),
-    "jpeg 60": _codec("jpeg:60"),
-    "jpeg 30": _codec("jpeg:30"),
-    "webp 80": _codec("webp:80"),
-    "webp 60": _codec("webp:60"),
-    "resize 0.5": _resized(0.5),
-    "resize 0.75": _resized(0.75),
-    "resize 1.5": _resized(1.5),
-    "blur 1": _blurred(1.0),
-    "noise 5": _noisy(5.0),
-    "crop 0.85": _cropped(0.85),
-}
-
-
-def apply(condition: str, images: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
-    """Send pictures through one condition.
-
-    Args: images: (B, H, W, 3) uint8 RGB. seeds: B integers, for the noise.
-
-    Returns:
-        (B, H, W, 3) uint8 RGB.
-
-    Raises:
-        ConfigError: no such condition.
-    """
-    if condition not in CONDITIONS:
-        raise ConfigError(unknown("condition", condition, CONDITIONS))
-    change = CONDITIONS[condition]
-    return np.stack([change(np.ascontiguousarray(image), seed) for image, seed in zip(images, seeds, strict=True)])
 
 
 def score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
     """Score the test pictures of a run under every condition by every trained detector (stage ``robustness``).
 
     Returns:
-        the score table's columns, ``condition`` being :data:`CONDITIONS`' names and ``clean``; also written to
-        ``scores_conditions.parquet``.
+        the score table's columns, ``condition`` a name of ``degradations.CONDITIONS`` or ``clean``; also written
+        to ``scores_conditions.parquet``.
 
     Raises:
         MissingStage: chapter 6 has not trained any detector. ConfigError: no such condition or arm.
     """
-    for condition in config.conditions:
-        if condition not in CONDITIONS:
-            raise ConfigError(unknown("condition", condition, CONDITIONS))
+    degradations.check(config.conditions)
     for arm in config.arms:
         if arm not in ARMS:
             raise ConfigError(unknown("arm", arm, ARMS))
@@ -133,7 +52,7 @@ def _score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
     tables = []
     with tqdm(total=len(trained) * (1 + len(config.conditions)), desc="conditions", unit="set") as progress:
         for condition in (scores.CLEAN, *config.conditions):
-            pictures = images if condition == scores.CLEAN else apply(condition, images, seeds)
+            pictures = images if condition == scores.CLEAN else degradations.apply(condition, images, seeds)
             for detector in trained:
                 logits = predict.score(detector, pictures)
                 tables.append(scores.table(test, logits, detector.name, detector.seed, condition))

@@ -88,6 +88,36 @@ def conditions(records: Sequence[Mapping]) -> Figure:
     return figure
 
 
+def strata(records: Sequence[Mapping], detector: str, seed: int) -> Figure:
+    """AUROC of one detector within categories of pictures, a panel for each way to split them.
+
+    Args: records: of ``strata.auroc_by`` for one or more ways.
+    """
+    own = [r for r in records if r["detector"] == detector and r["seed"] == seed]
+    ways = list(dict.fromkeys(record["by"] for record in own))
+    categories = {by: list(dict.fromkeys(r["category"] for r in own if r["by"] == by)) for by in ways}
+    widths = [max(2, len(categories[by])) for by in ways]
+    size = (1.0 + 0.85 * sum(widths), 3.6)
+    figure, axes = plt.subplots(1, len(ways), figsize=size, sharey=True, width_ratios=widths, squeeze=False)
+    arms = list(dict.fromkeys(record["arm"] for record in own))
+    for axis, by in zip(axes[0], ways, strict=True):
+        for record in (record for record in own if record["by"] == by):
+            shift = 0.22 * (arms.index(record["arm"]) - (len(arms) - 1) / 2)
+            at, found = categories[by].index(record["category"]) + shift, record["auroc"]
+            if found["low"] is not None:
+                axis.plot([at, at], [found["low"], found["high"]], color=COLOURS[record["arm"]], lw=1.5)
+            axis.plot(at, found["value"], "o", color=COLOURS[record["arm"]])
+        axis.axhline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
+        axis.set_xticks(range(len(categories[by])), categories[by], rotation=35, ha="right")
+        axis.set(title=by, xlim=(-0.6, len(categories[by]) - 0.4))
+    axes[0, 0].set(ylabel=f"AUROC of {detector}", ylim=(0.3, 1.03))
+    for arm in arms:
+        axes[0, -1].plot([], [], "o", color=COLOURS[arm], label=arm)
+    axes[0, -1].legend(frameon=False, loc="lower right")
+    plt.close(figure)
+    return figure
+
+
 def reliability(table: pd.DataFrame, bins: int = 10) -> Figure:
     """Share of fakes among the test pictures of each bin of probability, one panel for each detector (first seed).
 

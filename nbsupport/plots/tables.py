@@ -4,9 +4,12 @@ They are made from what ``results/*.json`` holds, so that no number has to be ty
 (``quality.report``) and the figures of them (``plots.training``).
 """
 
+import warnings
 from collections.abc import Mapping
 
+import itables
 import pandas as pd
+from IPython.display import HTML
 
 
 def readable(name: str) -> str:
@@ -100,3 +103,18 @@ def _p_value(value: float | None) -> str:
     if value is None:
         return "–"
     return "below 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def sortable(table: pd.DataFrame) -> HTML:
+    """A table that a reader can sort by a click on a column's head, and search; it works without a network.
+
+    Cells such as ``0.812 [0.765, 0.857]`` sort by their first number, as long as all have as many digits.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return HTML(
+            itables.to_html_datatable(
+                table, connected=False, paging=False, info=False, searching=len(table) > 12, classes="display compact",
+                maxBytes=0, allow_html=False,
+            )
+        )  # fmt: skip

@@ -31,6 +31,7 @@ from nbsupport.detectors import predict, zoo  # noqa: E402
 from nbsupport.pairs import files  # noqa: E402
 from nbsupport.runs import Run  # noqa: E402
 from nbsupport.training import classifier, device  # noqa: E402
+from nbsupport.training.pair_batches import PairSampler  # noqa: E402
 
 BATCH, PHOTOGRAPHS = 32, 120
 
@@ -46,7 +47,7 @@ def median_rate(step: Callable[[], int], steps: int) -> float:
     return statistics.median(rates)
 
 
-def endless(sampler: classifier.PairSampler):
+def endless(sampler: PairSampler):
     """Batches of one epoch after another."""
     epoch = 0
     while True:
@@ -56,14 +57,16 @@ def endless(sampler: classifier.PairSampler):
 
 def ours(made: pairs.Pairs, name: str, size: int) -> Callable[[], int]:
     """One step of the package's own loop."""
-    place = device.choose()
-    model = place.place(zoo.create(name, "none", size)[0]).train()
+    fabric = device.fabric()
+    model = device.choose().place(zoo.create(name, "none", size)[0]).train()
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     batches = endless(sampler_of(made))
 
     def step() -> int:
         batch = next(batches)
-        classifier._step(model, made.cache, batch, optimiser, place)
+        pictures = made.cache[batch.rows]
+        pictures[batch.flips] = pictures[batch.flips, :, ::-1]
+        classifier.step(model, pictures, batch.labels, optimiser, fabric)
         return len(batch.rows)
 
     return step
@@ -95,10 +98,10 @@ def scoring(made: pairs.Pairs, name: str) -> Callable[[], int]:
     return lambda: len(predict.raw_logits(model, made.cache[:100], place))
 
 
-def sampler_of(made: pairs.Pairs) -> classifier.PairSampler:
+def sampler_of(made: pairs.Pairs) -> PairSampler:
     """Batches of the training split."""
     training = made.manifest[made.manifest["split"] == "train"]
-    return classifier.PairSampler(training, ("spliced", "regenerated"), BATCH, 0, 0)
+    return PairSampler(training, ("spliced", "regenerated"), BATCH, 0, 0)
 
 
 def measure(names: list[str], size: int, steps: int) -> dict[str, object]:

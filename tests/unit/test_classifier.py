@@ -3,16 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
-from detector_data import make_pairs
+import torch
+from detector_data import make_pairs, photograph
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from nbsupport.config import DetectorConfig, PairsConfig
-from nbsupport.detectors import predict, scores
+from nbsupport.detectors import degradations, predict, scores, transfer, zoo
 from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.runs import Run, read_json
-from nbsupport.training import classifier
+from nbsupport.training import classifier, pair_batches
 
 SMALL = DetectorConfig(names=("residual_net",), epochs=3, batch_size=8, learning_rate=3e-3)
 
@@ -33,7 +35,7 @@ def manifest(photographs: int, fakes: int = 2) -> pd.DataFrame:
 @given(photographs=st.integers(2, 50), size=st.integers(4, 40), seed=st.integers(0, 99), count=st.integers(0, 60))
 def test_batches_hold_both_members_of_every_pair(photographs, size, seed, count):
     table = manifest(photographs)
-    sampler = classifier.PairSampler(table, ("spliced", "regenerated"), size, max(count, 2) if count else 0, seed)
+    sampler = pair_batches.PairSampler(table, ("spliced", "regenerated"), size, max(count, 2) if count else 0, seed)
     batches, photos = list(sampler.epoch(3)), []
     assert len(batches) == sampler.batches
     for batch in batches:
@@ -50,7 +52,7 @@ def test_batches_hold_both_members_of_every_pair(photographs, size, seed, count)
 
 
 def test_epochs_differ_and_repeat_themselves():
-    sampler = classifier.PairSampler(manifest(30), ("spliced", "regenerated"), 8, 0, seed=1)
+    sampler = pair_batches.PairSampler(manifest(30), ("spliced", "regenerated"), 8, 0, seed=1)
     rows = [np.concatenate([batch.rows for batch in sampler.epoch(number)]) for number in (0, 0, 1)]
     assert (rows[0] == rows[1]).all() and not (rows[0] == rows[2]).all()
     fakes = set(np.concatenate(rows)) & set(np.flatnonzero(manifest(30)["label"] == "fake"))
@@ -59,7 +61,7 @@ def test_epochs_differ_and_repeat_themselves():
 
 def test_too_few_pairs_are_an_error():
     with pytest.raises(UserError, match="holds 1 photographs with fakes"):
-        classifier.PairSampler(manifest(1), ("spliced",), 8, 0, 0)
+        pair_batches.PairSampler(manifest(1), ("spliced",), 8, 0, 0)
 
 
 # --- learning ------------------------------------------------------------------------------------------------------
@@ -135,11 +137,11 @@ def test_a_crash_in_the_second_detector_keeps_the_first(tmp_path, monkeypatch):
     config = DetectorConfig(names=("power_spectrum", "residual_net"), epochs=1, batch_size=8)
     whole, train = [], classifier.train
 
-    def crash(made, config, name, seed):
+    def crash(made, config, name, seed, *rest):
         if name == "residual_net":
             raise KeyboardInterrupt
         whole.append(name)
-        return train(made, config, name, seed)
+        return train(made, config, name, seed, *rest)
 
     monkeypatch.setattr(classifier, "train", crash)
     with pytest.raises(KeyboardInterrupt):
@@ -160,6 +162,102 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     assert (tables[0]["logit"] == tables[1]["logit"]).all()
 
 
+@pytest.mark.parametrize("name", ["residual_net", "efficientnet_lite0"])  # the second has dropout
+def test_killed_between_epochs_it_ends_with_the_very_same_weights(tmp_path, monkeypatch, name):
+    config = DetectorConfig(
+        names=(name,), weights="none", epochs=3, batch_size=8, augment=("jpeg", "noise"), transfer="gradual"
+    )
+    monkeypatch.setattr(classifier, "SAVE_EVERY", -1.0)
+    weights = {}
+    for kind in ("whole", "killed"):
+        run = Run(tmp_path / kind)
+        make_pairs(run, 20)
+        if kind == "killed":
+            calls, step = [], classifier.step
+
+            def killed(*arguments, calls=calls, step=step):
+                calls.append(1)
+                if len(calls) == 8:  # three batches an epoch: in the midst of the third
+                    raise KeyboardInterrupt
+                return step(*arguments)
+
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(classifier, "step", killed)
+                classifier.fit(run, config)
+            state = predict.checkpoint(run, name, 0).with_name(f"detector_{name}_seed0_state.pt")
+            assert state.exists() and not predict.checkpoint(run, name, 0).exists()
+        classifier.fit(run, config)
+        weights[kind] = load_file(predict.checkpoint(run, name, 0))
+        log = classifier.log(run, name)
+        assert log["epoch"].tolist() == [1, 2, 3] and log["step"].tolist() == [3, 6, 9]
+    assert not state.exists()
+    assert all(torch.equal(weights["whole"][key], weights["killed"][key]) for key in weights["whole"])
+
+
+# --- what is trained, and on what ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["resnet34", "efficientnet_lite0", "vgg16_bn", "swin_tiny", "residual_net"])
+def test_groups_hold_every_parameter_once_and_end_with_the_head(name):
+    detector = zoo.create(name, "none", 64)[0]
+    found = transfer.groups(detector)
+    ours = [id(parameter) for group in found for parameter in group]
+    assert len(ours) == len(set(ours)) == len(list(detector.parameters()))
+    if name == "residual_net":
+        assert len(found) == 1
+    else:
+        assert len(found) > 4
+        assert id(detector.body.get_classifier().weight) in {id(parameter) for parameter in found[-1]}
+
+
+@pytest.mark.parametrize(("kind", "trained"), [("head", [1, 1, 1, 1]), ("gradual", [1, 3, 6, 6]), ("full", [6] * 4)])
+def test_frozen_layers_stay_as_they_were(kind, trained):
+    detector = zoo.create("resnet34", "none", 32)[0]
+    schedule = transfer.Schedule(detector, kind, layer_decay=0.5)
+    assert [schedule.begin(epoch, 4) for epoch in range(4)] == trained
+    schedule.begin(0, 4)
+    optimiser = torch.optim.SGD(schedule.parameter_groups(0.1))
+    assert [group["lr"] for group in optimiser.param_groups] == [0.1 * 0.5**n for n in (5, 4, 3, 2, 1, 0)]
+    before = {key: value.clone() for key, value in detector.state_dict().items()}
+    detector(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    optimiser.step()
+    changed = {key for key, value in detector.state_dict().items() if not torch.equal(value, before[key])}
+    if kind == "full":
+        assert "body.conv1.weight" in changed and "body.bn1.running_mean" in changed
+    else:
+        assert changed == {"body.fc.weight", "body.fc.bias"}, "batch normalisation keeps its statistics too"
+
+
+def test_both_members_of_a_pair_meet_the_same_degradation():
+    sampler = pair_batches.PairSampler(manifest(30), ("spliced", "regenerated"), 16, 0, seed=1)
+    everything = list(degradations.AUGMENTATIONS)
+    batch = next(sampler.epoch(0))
+    half = len(batch.rows) // 2
+    one = np.stack([photograph(n, 32) for n in range(half)])
+    pictures, again = (np.concatenate([one, one]) for _ in range(2))  # a fake that is its photograph
+    sampler.degrade(0, 0, batch, pictures, everything, 1.0)
+    assert (pictures[:half] == pictures[half:]).all(), "nothing tells the two apart"
+    flipped = np.concatenate([one, one])
+    flipped[batch.flips] = flipped[batch.flips, :, ::-1]
+    assert (pictures != flipped).any(axis=(1, 2, 3)).all(), "every one was degraded"
+    sampler.degrade(0, 0, batch, again, everything, 1.0)
+    assert (pictures == again).all()
+    sampler.degrade(0, 1, batch, other := np.concatenate([one, one]), everything, 1.0)
+    assert (other != pictures).any(), "another batch, other degradations"
+    sampler.degrade(0, 0, batch, some := np.concatenate([one, one]), everything, 0.5)
+    share = (some != flipped).any(axis=(1, 2, 3)).mean()
+    assert 0 < share < 1
+    sampler.degrade(0, 0, batch, none := np.concatenate([one, one]), (), 0.5)
+    assert (none == flipped).all()
+
+
+def test_fakes_of_the_wanted_inpainters_only():
+    table = manifest(20).assign(inpainter=["", "telea", "tdanet"] * 20)
+    sampler = pair_batches.PairSampler(table, ("spliced", "regenerated"), 8, 0, 0, ("telea",))
+    rows = np.concatenate([batch.rows for epoch in range(3) for batch in sampler.epoch(epoch)])
+    assert set(table.iloc[rows]["inpainter"]) == {"", "telea"}
+
+
 # --- what is refused -----------------------------------------------------------------------------------------------
 
 
@@ -174,10 +272,12 @@ def test_wishes_that_cannot_be_met_fail_before_any_work(tmp_path):
         ({"seeds": (1, 1)}, "none twice"),
         ({"fake_arms": ("splice",)}, "Did you mean 'spliced'"),
         ({"fake_arms": ("original",)}, "Unknown fake arm 'original'"),
+        ({"augment": ("jpg",)}, "Did you mean 'jpeg'"),
+        ({"inpainters": ("tdanet",)}, "Unknown fake inpainter of the paired set 'tdanet'"),
     ):
         with pytest.raises(ConfigError, match=message):
             classifier.fit(run, DetectorConfig(**wrong))
-    assert not (run / "checkpoints").exists()
+    assert not list(run.path.glob("checkpoints/*"))
 
 
 def test_a_validation_split_of_one_class_is_explained(tmp_path):
@@ -189,14 +289,11 @@ def test_a_validation_split_of_one_class_is_explained(tmp_path):
         classifier.fit(run, SMALL)
 
 
-def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path, monkeypatch):
     run = Run(tmp_path / "diverged")
     make_pairs(run, 20)
     config = DetectorConfig(names=("residual_net",), epochs=2, batch_size=8)
-    original, classifier._step = classifier._step, lambda *a: float("nan")
-    try:
-        with pytest.raises(UserError, match="smaller learning_rate"):
-            classifier.fit(run, config)
-    finally:
-        classifier._step = original
+    monkeypatch.setattr(classifier, "step", lambda *a: float("nan"))
+    with pytest.raises(UserError, match="smaller learning_rate"):
+        classifier.fit(run, config)
     assert run.record("detectors") is None

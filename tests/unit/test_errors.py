@@ -11,7 +11,7 @@ from nbsupport.config import DetectorConfig, EvaluationConfig
 from nbsupport.data import index
 from nbsupport.detectors import scores
 from nbsupport.errors import MissingStage, UserError
-from nbsupport.evaluation import errors
+from nbsupport.evaluation import errors, strata
 from nbsupport.plots import evaluation as figures
 from nbsupport.runs import Run
 
@@ -25,7 +25,7 @@ def make_holes(manifest):
     hole = np.zeros((SIZE, SIZE), bool)
     hole[8:24, 8:24] = True
     table = pd.DataFrame({"mask_id": once["mask_id"].to_numpy(), "row": once["row"].to_numpy()})
-    table = table.assign(image_id=once["image_id"].to_numpy(), kind="centre", coverage=0.25, fallback=False)
+    table = table.assign(image_id=once["image_id"].to_numpy(), kind="centre", coverage=0.25, part="", fallback=False)
     return masks.MaskSet(table, np.packbits(np.stack([hole.ravel()] * len(table)), axis=1), (SIZE, SIZE))
 
 
@@ -109,8 +109,8 @@ def test_wrong_detectors_leave_ensembles_out(scored):
 
 
 def test_bins_of_coverage():
-    found = errors.coverage_bin(pd.Series([0.0, 0.049, 0.05, 0.0999, 0.1, 0.3, 1.0]))
-    numbers = [errors.COVERAGE_BINS.index(name) for name in found]
+    found = strata.coverage_bin(pd.Series([0.0, 0.049, 0.05, 0.0999, 0.1, 0.3, 1.0]))
+    numbers = [strata.COVERAGE_BINS.index(name) for name in found]
     assert numbers == [0, 0, 1, 1, 2, 3, 3]
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from nbsupport import masks, pairs
 from nbsupport.config import DataConfig, EvaluationConfig, MaskConfig, PairsConfig, RobustnessConfig
 from nbsupport.data import index
-from nbsupport.detectors import comparison, scores
+from nbsupport.detectors import comparison, degradations, scores
 from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.evaluation import audit, naive, paired, robustness
 from nbsupport.plots import protocol
@@ -146,14 +146,14 @@ def test_a_planted_shortcut_is_flagged(audited):
     assert not found["mask", "spliced", "original"]["flag"]
 
 
-@pytest.mark.parametrize("condition", list(robustness.CONDITIONS))
+@pytest.mark.parametrize("condition", list(degradations.CONDITIONS))
 def test_conditions_change_pictures_and_keep_their_form(condition):
     images = np.stack([detector_data.photograph(n, 32) for n in range(3)])
-    changed = robustness.apply(condition, images, [1, 2, 3])
+    changed = degradations.apply(condition, images, [1, 2, 3])
     assert changed.shape == images.shape and changed.dtype == np.uint8
     assert (changed != images).any(axis=(1, 2, 3)).all()
     assert np.abs(changed.astype(int) - images).mean() < 40, "still the same picture"
-    assert np.array_equal(changed, robustness.apply(condition, images, [1, 2, 3]))
+    assert np.array_equal(changed, degradations.apply(condition, images, [1, 2, 3]))
 
 
 def test_a_codec_is_the_real_one_and_quality_matters():
@@ -165,9 +165,10 @@ def test_a_codec_is_the_real_one_and_quality_matters():
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=60, subsampling="4:2:0")
     decoded = np.array(Image.open(buffer).convert("RGB"))
-    assert np.array_equal(robustness.apply("jpeg 60", image[None], [0])[0], decoded)
+    assert np.array_equal(degradations.apply("jpeg 60", image[None], [0])[0], decoded)
     errors = [
-        np.abs(robustness.apply(f"jpeg {q}", image[None], [0])[0].astype(int) - image).mean() for q in (95, 80, 60, 30)
+        np.abs(degradations.apply(f"jpeg {q}", image[None], [0])[0].astype(int) - image).mean()
+        for q in (95, 80, 60, 30)
     ]
     assert all(a < b for a, b in itertools.pairwise(errors))
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from nbsupport.detectors import networks, zoo
+from nbsupport.detectors import networks, searched, zoo
 from nbsupport.errors import ConfigError, UserError
 
 SIZE = 64
+GENES = {name: choices[-1] for name, choices in searched.SPACE.items()}  # for "searched" alone
 every_detector = pytest.mark.parametrize("name", sorted(zoo.ZOO))
 
 
@@ -17,7 +18,7 @@ def pictures(count: int, seed: int = 0) -> torch.Tensor:
 
 @every_detector
 def test_one_finite_logit_a_picture_whatever_the_company(name):
-    model, images = zoo.create(name, "none", SIZE)[0].eval(), pictures(3)
+    model, images = zoo.create(name, "none", SIZE, genes=GENES)[0].eval(), pictures(3)
     with torch.inference_mode():
         together = model(images)
         apart = torch.cat([model(image[None]) for image in images])
@@ -28,7 +29,7 @@ def test_one_finite_logit_a_picture_whatever_the_company(name):
 
 @every_detector
 def test_the_gradient_reaches_every_parameter(name):
-    model = zoo.create(name, "none", SIZE)[0].eval()
+    model = zoo.create(name, "none", SIZE, genes=GENES)[0].eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():  # residual branches start at zero; nothing behind a zero gets a gradient
         for parameter in model.parameters():
@@ -41,7 +42,8 @@ def test_the_gradient_reaches_every_parameter(name):
 @every_detector
 def test_every_entry_has_a_reason(name):
     entry = zoo.ZOO[name]
-    assert len(entry.description.split()) >= 6 and (entry.timm_name is None) != (entry.build is None)
+    assert len(entry.description.split()) >= 6
+    assert sum([bool(entry.timm_name), bool(entry.build), entry.searchable]) == 1
 
 
 @pytest.mark.parametrize("name", ["resnet34", "power_spectrum"])

@@ -1,0 +1,156 @@
+"""Trainings that differ in one thing: how many photographs, whose fakes, with or without degradations, what is frozen.
+
+Each variant is one detector trained with the common loop and judged on the test pictures of *all* inpainters of the
+set. The scores are kept (``scores_studies.parquet``, one row for each picture, variant and condition), so that a new
+figure never trains or scores again; each variant is kept by itself, so that a stopped study goes on where it was.
+Not here: the main comparison of detectors (``training.classifier``, ``detectors.comparison``).
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from nbsupport import pairs, rng
+from nbsupport.config import DetectorConfig, EvaluationConfig, StudyConfig
+from nbsupport.detectors import degradations, predict, scores, zoo
+from nbsupport.errors import ConfigError, MissingStage, unknown
+from nbsupport.evaluation import metrics
+from nbsupport.pairs import Pairs
+from nbsupport.runs import Run, atomic_path, fingerprint
+from nbsupport.training import classifier, device
+
+FOLDER = "studies"
+SLOWER = " slower below"  # of a transfer: with discriminative learning rates
+LAYER_DECAY = 0.7
+TRANSFERS = tuple(kind + suffix for kind in ("full", "gradual", "head") for suffix in ("", SLOWER))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training: the `study` it belongs to, what it is called there, and what it changes in the DetectorConfig."""
+
+    study: str  # size | matrix | transfer
+    name: str
+    changes: dict[str, Any]
+    conditions: tuple[str, ...] = (scores.CLEAN,)
+
+
+def variants(config: StudyConfig, inpainters: list[str]) -> list[Variant]:
+    """What is to be trained.
+
+    Raises:
+        ConfigError: a detector, degradation or transfer that no one knows.
+    """
+    zoo.entry(config.detector)
+    degradations.check(config.conditions)
+    degradations.check(config.augment, degradations.AUGMENTATIONS, "augmentation")
+    for name in config.transfers:
+        if name not in TRANSFERS:
+            raise ConfigError(unknown("transfer", name, TRANSFERS))
+    found = [Variant("size", str(size), {"train_count": size}) for size in config.sizes]
+    if config.matrix:
+        everywhere = (scores.CLEAN, *config.conditions)
+        for inpainter in inpainters:
+            own = {"inpainters": (inpainter,)}
+            found.append(Variant("matrix", inpainter, own, everywhere))
+            if config.augment:
+                changes = own | {"augment": config.augment}
+                found.append(Variant("matrix", f"{inpainter} + degraded", changes, everywhere))
+    for name in config.transfers:
+        changes = {"transfer": name.removesuffix(SLOWER), "layer_decay": LAYER_DECAY if SLOWER in name else 1.0}
+        found.append(Variant("transfer", name, changes))
+    return found
+
+
+def make(run: Run, config: StudyConfig) -> pd.DataFrame:
+    """The stage "studies": train every variant with every seed and judge the test pictures.
+
+    Returns:
+        the score table's columns and ``study, variant, inpainter`` (of a fake; empty for photographs),
+        ``training_photographs``; also in ``scores_studies.parquet``.
+
+    Raises:
+        MissingStage: chapter 5 has not run. ConfigError: as :func:`variants`. UserError: as ``classifier.train``.
+    """
+    stage = run.stage("studies", config, needs=("pairs",))
+    if stage.finished:
+        return load(run)
+    made = pairs.load(run)
+    inpainters = sorted(set(made.manifest.loc[made.manifest["label"] == "fake", "inpainter"]) - {""})
+    chosen = variants(config, inpainters)
+    with stage:
+        tables = []
+        (run / FOLDER).mkdir(exist_ok=True)
+        with tqdm(total=len(chosen) * len(config.seeds), desc="studies", unit="training") as progress:
+            for variant in chosen:
+                for seed in config.seeds:
+                    tables.append(_one(run, made, config, variant, seed, stage.inputs))
+                    progress.update()
+        scores.write(run, scores.STUDIES, tables)
+        stage.outputs(scores.STUDIES)
+    return load(run)
+
+
+def _one(run: Run, made: Pairs, config: StudyConfig, variant: Variant, seed: int, inputs: dict) -> pd.DataFrame:
+    """The scores of one variant: trained now, or read when it was trained before on these pairs."""
+    fields = {field.name for field in dataclasses.fields(DetectorConfig)}
+    same = {key: value for key, value in vars(config).items() if key in fields - {"augment", "seeds"}}
+    training = DetectorConfig(names=(config.detector,), **(same | variant.changes))
+    mark = fingerprint([training.to_mapping(), list(variant.conditions), variant.study, seed, inputs])
+    path = run / FOLDER / f"{mark}.parquet"
+    if path.exists():
+        return pd.read_parquet(path)
+    weights, _, record = classifier.train(made, training, config.detector, seed, quiet=True)
+    place = device.choose(config.precision)
+    model, _ = zoo.create(config.detector, "none", made.cache.shape[1])
+    model.load_state_dict(weights)
+    place.place(model).eval()
+    arms = ("original", *config.fake_arms)
+    test = made.manifest[(made.manifest["split"] == "test") & made.manifest["arm"].isin(arms)]
+    images, seeds = made.cache[test.index.to_numpy()], rng.hashes(seed, test["path"]) % 2**31
+    parts = []
+    for condition in variant.conditions:
+        pictures = images if condition == scores.CLEAN else degradations.apply(condition, images, seeds)
+        logits = (predict.raw_logits(model, pictures, place) - record["shift"]) / record["temperature"]
+        own = scores.table(test, logits, config.detector, seed, condition)
+        parts.append(own.assign(inpainter=test["inpainter"].fillna("").to_numpy()))
+    found = pd.concat(parts, ignore_index=True).assign(
+        study=variant.study, variant=variant.name, training_photographs=record["training_photographs"]
+    )
+    with atomic_path(path) as temporary:
+        found.to_parquet(temporary, index=False)
+    return found
+
+
+def load(run: Run) -> pd.DataFrame:
+    """The scores of all variants; raises :class:`MissingStage` before :func:`make`."""
+    run.require("studies")
+    if not (run / scores.STUDIES).exists():
+        raise MissingStage(f"'{run / scores.STUDIES}' is missing. Run chapter 6 again to restore it.")
+    return pd.read_parquet(run / scores.STUDIES)
+
+
+def summarise(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str, Any]]:
+    """AUROC of every variant against the photographs, for each fake arm, inpainter and condition.
+
+    Returns:
+        records ``study, variant, seed, training_photographs, condition, arm, inpainter`` (in the studies ``size`` and
+        ``transfer``: ``all``), ``auroc`` and ``accuracy``: {value, low, high}.
+    """
+    records = []
+    keys = ["study", "variant", "seed", "training_photographs", "condition"]
+    for key, own in table.groupby(keys, sort=False):
+        facts = dict(zip(keys, key, strict=True))
+        fakes = own[own["label"] == 1]
+        for arm in dict.fromkeys(fakes["arm"]):
+            painters = sorted(set(fakes["inpainter"])) if facts["study"] == "matrix" else ["all"]
+            for painter in painters:
+                wanted = (fakes["arm"] == arm) & ((fakes["inpainter"] == painter) | (painter == "all"))
+                rows = pd.concat([own[own["label"] == 0], fakes[wanted]])
+                found = metrics.summary(rows, config.draws, config.seed, config.confidence)
+                kept = {metric: found[metric] for metric in ("auroc", "accuracy")}
+                records.append({**facts, "arm": arm, "inpainter": painter, **kept})
+    return records

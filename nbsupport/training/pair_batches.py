@@ -1,0 +1,86 @@
+"""Batches for detectors: photographs together with their own fakes, treated alike.
+
+What the photograph shows is the same in both members of a pair, and so are the flip and the degradation that they meet:
+only the paint tells them apart. Everything is a pure function of ``(seed, epoch)``. Not here: the training loop.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from nbsupport import rng
+from nbsupport.detectors import degradations
+from nbsupport.errors import UserError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Manifest rows (B,) int64 of a batch, labels (B,) float32 (1 = inpainted), flips (B,) bool (left to right)."""
+
+    rows: np.ndarray
+    labels: np.ndarray
+    flips: np.ndarray
+
+
+class PairSampler:
+    """Batches of pairs: a photograph and one of its fakes, drawn anew in each epoch, flipped alike.
+
+    A pure function of ``(seed, epoch)``.
+
+    Args:
+        manifest: of the pairs, with its positions as index.
+        fake_arms: the arms to draw fakes from.
+        size: pictures in a batch; batches of an epoch differ by one pair at most.
+        count: photographs to use (0: all), the same ones in every epoch; those of a smaller count are among those of a
+            larger one.
+        inpainters: draw only fakes that these painted; empty: of all.
+
+    Raises:
+        UserError: fewer than two photographs have a fake.
+    """
+
+    def __init__(
+        self,
+        manifest: pd.DataFrame,
+        fake_arms: Sequence[str],
+        size: int,
+        count: int,
+        seed: int,
+        inpainters: Sequence[str] = (),
+    ) -> None:
+        fake = manifest[(manifest["label"] == "fake") & manifest["arm"].isin(fake_arms)]
+        if inpainters:
+            fake = fake[fake["inpainter"].isin(inpainters)]
+        real = manifest[(manifest["label"] == "real") & manifest["image_id"].isin(fake["image_id"])]
+        fakes = fake.groupby("image_id", sort=False).indices
+        reals = real.groupby("image_id", sort=False).indices
+        self.pairs = [(real.index[reals[i]].to_numpy(), fake.index[fakes[i]].to_numpy()) for i in fakes if i in reals]
+        if count and count < len(self.pairs):
+            chosen = rng.generator(seed, "training photographs").permutation(len(self.pairs))[:count]
+            self.pairs = [self.pairs[n] for n in np.sort(chosen)]
+        if len(self.pairs) < 2:
+            raise UserError(
+                f"The training split holds {len(self.pairs)} photographs with fakes of the arms "
+                f"{', '.join(fake_arms)}; at least 2 are needed. Make more pairs in chapter 5."
+            )
+        self.seed, self.batches = seed, -(-len(self.pairs) // max(size // 2, 2))
+        self.batches = min(self.batches, len(self.pairs) // 2)  # batch normalisation needs more than one pair
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch; every photograph is in exactly one of them."""
+        generator = rng.generator(self.seed, "batches", number)
+        for chosen in np.array_split(generator.permutation(len(self.pairs)), self.batches):
+            real = np.array([generator.choice(self.pairs[n][0]) for n in chosen])
+            fake = np.array([generator.choice(self.pairs[n][1]) for n in chosen])
+            labels = np.repeat(np.float32([0, 1]), len(chosen))
+            yield Batch(np.concatenate([real, fake]), labels, np.tile(generator.random(len(chosen)) < 0.5, 2))
+
+    def degrade(self, epoch: int, number: int, batch: Batch, pictures: np.ndarray, names: Sequence[str], share: float):
+        """Augment the pictures (B, H, W, 3) uint8 of batch `number` of an epoch in place: flips, then degradations."""
+        pictures[batch.flips] = pictures[batch.flips, :, ::-1]  # the third axis is the width
+        if names:
+            members = np.tile(np.arange(len(batch.rows) // 2), 2)
+            generator = rng.generator(self.seed, "degradations", epoch, number)
+            degradations.augment(pictures, members, names, share, generator)
