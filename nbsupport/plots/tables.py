@@ -105,8 +105,13 @@ def _p_value(value: float | None) -> str:
     return "below 0.0001" if value < 1e-4 else f"{value:.4f}"
 
 
+def enable_sorting() -> None:
+    """Put the library of sortable tables (about 1 MB) into this cell's output; call it once, before the tables."""
+    itables.init_notebook_mode(all_interactive=False, connected=False)
+
+
 def sortable(table: pd.DataFrame) -> HTML:
-    """A table that a reader can sort by a click on a column's head, and search; it works without a network.
+    """A table that a reader can sort by a click on a column's head; :func:`enable_sorting` comes first, once.
 
     Cells such as ``0.812 [0.765, 0.857]`` sort by their first number, as long as all have as many digits.
     """
