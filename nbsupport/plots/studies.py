@@ -80,6 +80,8 @@ def front(result: Mapping) -> Figure:
     chosen = result["chosen"]
     axis.plot(chosen["mega_macs"], chosen["auroc"], "o", ms=15, mfc="none", mec=COLOURS["regenerated"], label="chosen")
     axis.set(xscale="log", xlabel="million multiply-adds of one picture", ylabel="AUROC, validation")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("{x:g}")
     axis.legend(frameon=False)
     plt.close(figure)
     return figure

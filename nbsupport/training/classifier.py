@@ -159,7 +159,9 @@ def train(
         rates.load_state_dict(found["rates"])
         print(f"[detectors] {name}, seed {seed}: goes on after epoch {so_far['epoch']}.")
     saved = time.perf_counter()
-    with tqdm(total=steps, initial=so_far["epoch"] * sampler.batches, desc=f"{name}, seed {seed}", unit="step") as bar:
+    with tqdm(
+        total=steps, initial=so_far["epoch"] * sampler.batches, desc=f"{name}, seed {seed}", unit="step", disable=quiet
+    ) as bar:
         for epoch in range(so_far["epoch"], config.epochs):
             begin, losses = time.perf_counter(), []
             thawed = schedule.begin(epoch, config.epochs)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import optuna
 
 STUDY = "search.journal"
-DEAR = "too dear"
+DEAR, REPEATED = "too dear", "proposed twice"
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "cut off"}  # optuna's names and ours
 
 
@@ -36,7 +36,7 @@ def run_search(run: Run, config: SearchConfig) -> dict[str, Any]:
     """The stage "search": look for a network, write ``results/search.json`` and return it.
 
     Returns:
-        ``trials``: records ``number, state`` (complete, pruned, diverged, too dear or cut off), ``genes, auroc``
+        ``trials``: records ``number, state`` (a value of STATES, or why a proposal was given up)``, genes, auroc``
         (validation, of the last epoch reached), ``epochs, mega_macs, parameters, images_per_second, front``;
         ``chosen``: the complete trial with the highest AUROC, by which the detector ``searched`` is built.
 
@@ -76,19 +76,19 @@ def _study(run: Run, name: str) -> "optuna.Study":
 
 
 def _search(study: "optuna.Study", made: Pairs, config: SearchConfig) -> int:
-    """Trials until as many networks were trained as asked for; those cut off and those too dear do not count."""
+    """Trials until as many networks were trained as asked for; those cut off, too dear or tried before do not count."""
     import optuna
 
     state = optuna.trial.TrialState
     with tqdm(total=config.trials, desc="search", unit="network") as progress:
         while True:
             over = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
-            trained = sum(trial.user_attrs.get("why") != DEAR for trial in over)
+            trained = sum(trial.user_attrs.get("why") not in (DEAR, REPEATED) for trial in over)
             progress.update(trained - progress.n)
             if trained >= config.trials or len(over) >= 20 * config.trials:
                 return trained
             study.sampler = optuna.samplers.TPESampler(
-                seed=rng.torch_seed(config.seed, "search", len(over)) % 2**32, n_startup_trials=8
+                seed=rng.torch_seed(config.seed, "search", len(over)) % 2**32, n_startup_trials=12
             )
             study.optimize(_objective(made, config), n_trials=1)
             best = _best(study)
@@ -109,6 +109,10 @@ def _objective(made: Pairs, config: SearchConfig) -> Callable[["optuna.Trial"], 
             trial.set_user_attr(key, value)
         if found["mega_macs"] > config.max_mega_macs:
             trial.set_user_attr("why", DEAR)
+            raise optuna.TrialPruned
+        states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+        if any(other.params == trial.params for other in trial.study.get_trials(deepcopy=False, states=states)):
+            trial.set_user_attr("why", REPEATED)
             raise optuna.TrialPruned
 
         def report(epoch: int, auroc: float) -> None:

@@ -30,3 +30,13 @@ def check(run: Run) -> None:
     for gap in result["gap"]:
         ends = [found[gap["detector"], arm]["auroc"]["value"] for arm in ("regenerated", "spliced")]
         assert math.isclose(gap["value"], ends[0] - ends[1], abs_tol=1e-9)
+
+    searched = run.result("search")
+    assert searched["chosen"]["state"] == "complete" and searched["chosen"]["front"] in (True, False)
+    assert predict.load(run, "searched").record["genes"] == searched["chosen"]["genes"]
+    studied = {(record["study"], record["variant"]) for record in run.result("studies")["records"]}
+    painters = set(made.manifest.loc[made.manifest["label"] == "fake", "inpainter"])
+    assert {variant for study, variant in studied if study == "matrix"} >= painters and len(painters) >= 2
+    assert any(study == "size" for study, _ in studied)
+    judged_by = {record["by"] for record in run.result("strata")["records"]}
+    assert "position" in judged_by
