@@ -171,18 +171,23 @@ def train(
 @readable_errors
 def export(
     run_name: Annotated[str, typer.Option("--run", metavar="NAME", help="The run that holds the trained TDANet.")],
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the weights are to be called, e.g. cub64.")],
+    name: Annotated[
+        str,
+        typer.Option("--name", metavar="NAME", help="What to call the weights, e.g. cub64; without: only numbers."),
+    ] = "",
     command: Annotated[str, typer.Option("--command", help="How the run was made; stands in the model card.")] = "",
 ) -> None:
     """Write a run's TDANet into nbsupport/pretrained (half precision, model card) and its numbers into book/results.
 
+    Without --name only the numbers are written.
     Numbers and weights only: no photograph, and no picture made from one, leaves the run folder.
     """
     from nbsupport import pretrained
 
     opened = Run(run_name)
-    path = pretrained.export(opened, name, command or f"python -m nbsupport train --run {run_name}")
-    out.print(f"Weights and card: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
+    if name:
+        path = pretrained.export(opened, name, command or f"python -m nbsupport train --run {run_name}")
+        out.print(f"Weights and card: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
     for written in pretrained.export_results(opened):
         out.print(f"Numbers: {plain(written)}")
 

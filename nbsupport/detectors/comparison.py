@@ -259,6 +259,24 @@ def flat(records: Sequence[dict], names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["arm", *KEYS]).sort_index(level=0, sort_remaining=False)
 
 
+def across_seeds(records: Sequence[dict], name: str = "auroc") -> pd.DataFrame:
+    """A metric of each detector and arm over the seeds it was trained with.
+
+    Args: records: of :func:`metric_table`. name: a metric of them.
+
+    Returns:
+        one row each: ``arm, detector, seeds, mean, lowest, highest`` (over seeds), ``low, high`` (the ends of all their
+        intervals: what sampling and training together allow).
+    """
+    flat = pd.DataFrame([{**{key: r[key] for key in ("arm", "detector", "seed")}, **r[name]} for r in records])
+    grouped = flat.groupby(["arm", "detector"], sort=False)
+    found = grouped.agg(
+        seeds=("seed", "nunique"), mean=("value", "mean"), lowest=("value", "min"), highest=("value", "max"),
+        low=("low", "min"), high=("high", "max"),
+    )  # fmt: skip
+    return found.reset_index()
+
+
 def words(found: Interval) -> str:
     """An interval as ``0.812 [0.765, 0.857]``; a dash for a number that does not exist."""
     value, low, high = ("–" if number is None else f"{number:.3f}" for number in found.values())

@@ -141,14 +141,19 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
     return path
 
 
+#: Results that are kept with the book: chapter 4's, then those of chapters 5 and 6.
+RESULTS = ("matching", "tdanet", "quality", "listening", "ablations", "pairs", "audit", "naive", "search", "detectors",
+           "strata", "robustness", "studies")  # fmt: skip
+
+
 def export_results(run: Run, folder: Path | None = None) -> list[Path]:
-    """Copy a run's numbers to ``book/results/<data set>``: chapter 4's results as JSON, the curves thinned as CSV.
+    """Copy a run's numbers to ``book/results/<data set>``: results of chapters 4 to 6 as JSON, curves thinned as CSV.
 
     Returns: the files written; results that the run does not have are left out.
     """
     folder = folder or runs.project_root() / "book" / "results" / run.require("index")["config"]["dataset"]
     written = []
-    for stem in ("matching", "tdanet", "quality", "listening", "ablations"):
+    for stem in RESULTS:
         if (run / "results" / f"{stem}.json").exists():
             written.append(folder / f"{stem}.json")
             runs.write_json(written[-1], run.result(stem))

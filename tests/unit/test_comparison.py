@@ -122,3 +122,15 @@ def test_others_numbers_are_fractions():
     table = comparison.published()
     assert table["hard"].between(0.5, 1).all() and table["easy"].dropna().between(0.5, 1).all()
     assert (table.dropna()["easy"] > table.dropna()["hard"]).all()
+
+
+def test_over_seeds_the_mean_and_the_widest_ends():
+    def record(seed, value, low, high, arm="spliced"):
+        return {"detector": "d", "seed": seed, "arm": arm, "auroc": {"value": value, "low": low, "high": high}}
+
+    records = [record(0, 0.7, 0.6, 0.8), record(1, 0.8, 0.75, 0.85), record(0, 0.9, 0.8, 1.0, "regenerated")]
+    found = comparison.across_seeds(records).set_index("arm")
+    assert found.loc["spliced", ["seeds", "mean", "lowest", "highest", "low", "high"]].tolist() == pytest.approx(
+        [2, 0.75, 0.7, 0.8, 0.6, 0.85]
+    )
+    assert found.loc["regenerated", "seeds"] == 1 and len(found) == 2
