@@ -169,15 +169,20 @@ def kills(options: argparse.Namespace) -> dict[str, object]:
             "files",
         ]
         command += [str(options.workers)] if options.workers else []
-        start = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        seconds, whole = time.perf_counter() - start, digest(run)
+        whole = digest(run)
         (run / "stages/pairs.json").unlink()
         pairs.store.clear(run)
         killed = []
         while len(killed) < options.kills:
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(draw.uniform(0.35, 0.95) * max(seconds / 3, 9))
+            before = len(list((run / "pairs/records").glob("*.parquet")))
+            if draw.random() < 0.75:  # in the midst of the making: some time after a new shard is whole
+                while process.poll() is None and len(list((run / "pairs/records").glob("*.parquet"))) <= before:
+                    time.sleep(0.05)
+                time.sleep(draw.uniform(0.0, 3.0))
+            else:  # anywhere, the start included
+                time.sleep(draw.uniform(0.5, 12.0))
             if process.poll() is not None:
                 break  # finished before the next kill
             os.kill(process.pid, signal.SIGKILL)
