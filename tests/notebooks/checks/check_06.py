@@ -9,8 +9,10 @@ from nbsupport.runs import Run
 
 def check(run: Run) -> None:
     result, table, made = run.result("detectors"), scores.load(run), pairs.load(run)
-    judged = ["original", *run.record("detectors")["config"]["fake_arms"]]
-    held_out = made.manifest[made.manifest["split"].isin(["validation", "test"]) & made.manifest["arm"].isin(judged)]
+    config = run.record("detectors")["config"]
+    wanted = made.manifest["arm"].isin(config["fake_arms"]) & made.manifest["inpainter"].isin(config["inpainters"])
+    wanted |= made.manifest["arm"] == "original"
+    held_out = made.manifest[wanted & made.manifest["split"].isin(["validation", "test"])]
     for name, seed in predict.available(run):
         own = table[(table["detector"] == name) & (table["seed"] == seed)]
         assert sorted(own["path"]) == sorted(held_out["path"]), f"{name} scored each held-out picture once"

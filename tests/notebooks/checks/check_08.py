@@ -10,8 +10,9 @@ from nbsupport.runs import Run
 
 def check(run: Run) -> None:
     found, manifest = errors.load(run), pairs.load(run).manifest
-    judged = ["original", *run.record("detectors")["config"]["fake_arms"]]  # other arms of the set are no detector's
-    test = manifest[(manifest["split"] == "test") & manifest["arm"].isin(judged)]
+    config = run.record("detectors")["config"]  # other arms and inpainters of the set are no detector's
+    wanted = manifest["arm"].isin(config["fake_arms"]) & manifest["inpainter"].isin(config["inpainters"])
+    test = manifest[(manifest["split"] == "test") & (wanted | (manifest["arm"] == "original"))]
     assert found.result["pictures"] == len(test) > 0 and found.result["photographs"] == test["image_id"].nunique()
     judges = found.table.groupby(["detector", "seed"])
     assert len(judges) >= 3 and (judges["path"].nunique() == len(test)).all()
