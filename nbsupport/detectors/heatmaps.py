@@ -2,7 +2,7 @@
 
 The package ``grad-cam`` does the work; here it is decided *at which layer*. The customary last stage of a network made
 for 224 px has 2 x 2 cells at 64 px, which tells nothing about a hole. So the map is taken where the network still has
-:data:`FINEST` cells a side, at the last module that does. Not here: how good such a map is (``evaluation.localization``).
+:data:`FINEST` cells a side, at the last module that does. How good such a map is: ``evaluation.localization``.
 """
 
 import re
