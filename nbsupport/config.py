@@ -187,7 +187,7 @@ class TrainingConfig(Config):
     negate: bool = True  # see TDANetConfig
     max_pool: bool = True
     train_text: bool = False  # let the inpainting losses change the pre-trained text encoder
-    start_from: str | None = None  # weights of an earlier training of the same architecture
+    start_from: str | None = None  # weights of an earlier training: a file, or a name of nbsupport.pretrained
     ema_decay: float = between(0.999, 0.0, 0.99999)  # of the moving average of the weights, which is what is kept
     clip_gradient: float = between(5.0, 1e-3, 1e6)  # largest norm of a gradient
     warmup_steps: int = between(100, 1, 1_000_000)  # at most a tenth of the steps

@@ -48,14 +48,21 @@ def read_config(path: Path, kind: type[AnyConfig]) -> AnyConfig:
 
 def load_into(module: nn.Module, path: Path) -> None:
     """Load a weights file into a module of the same architecture; else an error that names the first difference."""
-    weights, own = read_weights(path), module.state_dict()
+    fill(module, read_weights(path), path)
+
+
+def fill(module: nn.Module, weights: Mapping[str, Tensor], source: object) -> None:
+    """Put weights into a module of the same architecture; `source` is what an error calls them."""
+    own = module.state_dict()
     for name in sorted(set(weights) ^ set(own)):
         where = "lacks" if name in own else "has, beyond the network,"
-        raise UserError(f"'{path}' does not fit this network: it {where} '{name}'. Delete it and run chapter 4 again.")
+        raise UserError(
+            f"'{source}' does not fit this network: it {where} '{name}'. Delete it and run chapter 4 again."
+        )
     for name, tensor in weights.items():
         if tensor.shape != own[name].shape:
             raise UserError(
-                f"'{path}' does not fit this network: '{name}' is {tuple(tensor.shape)}, expected "
+                f"'{source}' does not fit this network: '{name}' is {tuple(tensor.shape)}, expected "
                 f"{tuple(own[name].shape)}. Delete it and run chapter 4 again."
             )
     module.load_state_dict(weights)

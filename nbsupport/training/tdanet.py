@@ -10,17 +10,19 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from nbsupport import inpainters, quality, rng
+from nbsupport import inpainters, pretrained, quality, rng
 from nbsupport.config import TDANetConfig, TrainingConfig
 from nbsupport.data import index
 from nbsupport.data.captions import Vocabulary
 from nbsupport.data.index import Dataset
+from nbsupport.errors import ConfigError
 from nbsupport.runs import Run
 from nbsupport.tdanet.layers import seeded
 from nbsupport.tdanet.model import TDANet, create
@@ -92,11 +94,35 @@ def fit(run: Run, config: TrainingConfig, watch: Callable[[pd.DataFrame], None] 
 
 
 def _trainer(run: Run, config: TrainingConfig, fabric: "Fabric") -> Trainer:
-    matcher = matching.load(run).model
-    model = build(index.load(run), matcher, config)
+    matcher, dataset = matching.load(run).model, index.load(run)
+    model = build(dataset, matcher, config)
     if config.start_from:
-        checkpoints.load_into(model, config.start_from)
+        _start(model, config.start_from, dataset.vocabulary)
     return Trainer(model, matcher, config, fabric)
+
+
+def _start(model: TDANet, source: str, vocabulary: Vocabulary) -> None:
+    """Take the weights of an earlier training: a file, or a name of ``nbsupport.pretrained``.
+
+    A file must be of the same vocabulary. Weights of the package come with theirs: a word that both know keeps what was
+    learnt of it, any other begins as it was drawn.
+    """
+    if source not in pretrained.names():
+        if not Path(source).exists():
+            raise ConfigError(
+                f"There are no weights '{source}' to start from: neither a file nor a name of the weights that come "
+                f"with the package ({', '.join(pretrained.names())})."
+            )
+        checkpoints.load_into(model, source)
+        return
+    other, words = pretrained.load(source)
+    weights = other.state_dict()
+    learnt = dict(zip(words.words, weights["text.embedding.weight"], strict=True))
+    own = model.text.embedding.weight.detach().clone()
+    for number, word in enumerate(vocabulary.words):
+        own[number] = learnt.get(word, own[number])
+    weights["text.embedding.weight"] = own
+    checkpoints.fill(model, weights, source)
 
 
 def build(dataset: Dataset, matcher: matching.Matcher, config: TrainingConfig) -> TDANet:

@@ -7,14 +7,15 @@ import tdanet_data
 import torch
 from PIL import Image
 
+from nbsupport import pretrained
 from nbsupport.config import MatchingConfig, TDANetConfig, TrainingConfig
 from nbsupport.detectors import lite0
 from nbsupport.errors import ConfigError
-from nbsupport.runs import Run
+from nbsupport.runs import Run, read_json, write_json
 from nbsupport.tdanet.layers import seeded
 from nbsupport.tdanet.model import create
 from nbsupport.tdanet.text import TextEncoder
-from nbsupport.training import device, matching, recipe, records, step, tdanet
+from nbsupport.training import checkpoints, device, matching, recipe, records, step, tdanet
 from nbsupport.training.batches import Sampler
 
 SIZES = {"text_channels": 32, "word_channels": 16, "image_channels": 8, "caption_length": 12}
@@ -157,6 +158,35 @@ def test_a_training_can_start_from_the_weights_of_another(run, tmp_path):
     second = tdanet.fit(run, config)
     for name, tensor in first.model.named_parameters():
         torch.testing.assert_close(tensor, second.model.get_parameter(name), atol=1e-5, rtol=0)
+
+
+def test_a_training_can_start_from_weights_of_the_package_by_their_words(run, tmp_path, monkeypatch):
+    """The package's weights know other words at other places: each word must keep its own embedding."""
+    sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0, "train_text": False}
+    first = tdanet.fit(run, TrainingConfig(steps=3, **sizes))
+    pretrained.export(run, "shapes", "a test", tmp_path)
+    about = read_json(tmp_path / "shapes.json")
+    words = about["vocabulary"]
+    order = [0, 1, *range(len(words) - 1, 1, -1)]
+    about["vocabulary"] = [words[i] for i in order[:-1]] + ["unheard"]  # reversed, and one word is not known
+    write_json(tmp_path / "shapes.json", about)
+    weights = checkpoints.read_weights(tmp_path / "shapes.safetensors")
+    weights["text.embedding.weight"] = weights["text.embedding.weight"][order]
+    checkpoints.save_weights(tmp_path / "shapes.safetensors", weights)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    second = tdanet.fit(run, TrainingConfig(steps=1, start_from="shapes", learning_rate=1e-7, **sizes))
+    for name, tensor in first.model.named_parameters():
+        other = second.model.get_parameter(name)
+        if name == "text.embedding.weight":
+            lost = words.index(words[order[-1]])
+            tensor, other = (torch.cat([t[:lost], t[lost + 1 :]]) for t in (tensor, other))
+        torch.testing.assert_close(tensor, other, atol=2e-3, rtol=2e-3)  # half precision lay between
+
+
+def test_weights_that_are_not_there_are_named(run):
+    sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0}
+    with pytest.raises(ConfigError, match="neither a file nor a name"):
+        tdanet.fit(run, TrainingConfig(steps=1, start_from="nowhere", **sizes))
 
 
 def test_what_is_written_can_be_looked_at(run):
