@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nbsupport.detectors import zoo
 from nbsupport.errors import ConfigError, MissingStage, UserError, unknown
+from nbsupport.evaluation.calibration import Band
 from nbsupport.runs import Run, read_json
 from nbsupport.training import device
 
@@ -29,6 +30,7 @@ class Trained:
         model: in evaluation mode; gives logits that are not calibrated yet.
         temperature, shift: ``(logit - shift) / temperature`` of the model's logit is calibrated.
         threshold: the probability from which a picture counts as inpainted, chosen on validation.
+        band: the thresholds of its verdict (real / unsure / inpainted), by the same pictures.
         record: everything that was noted when it was trained (``checkpoints/detector_<name>_seed<k>.json``).
     """
 
@@ -39,6 +41,10 @@ class Trained:
     shift: float
     threshold: float
     record: dict
+
+    @property
+    def band(self) -> Band:
+        return Band(**self.record["band"])
 
 
 def checkpoint(run: Run, name: str, seed: int) -> Path:

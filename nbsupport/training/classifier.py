@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm.auto import tqdm
@@ -25,6 +26,7 @@ from nbsupport import pairs
 from nbsupport.config import DetectorConfig
 from nbsupport.detectors import calibration, degradations, predict, scores, transfer, zoo
 from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.evaluation.calibration import fit_band
 from nbsupport.pairs import Pairs
 from nbsupport.runs import Run, Stage, atomic_path, fingerprint, read_json, write_json
 from nbsupport.tdanet.layers import seeded
@@ -199,6 +201,7 @@ def train(
                 checkpoints.save_state(state, whole)
                 saved = time.perf_counter()
     temperature, shift = calibration.fit(logits, truth)
+    calibrated = (logits - shift) / temperature
     record = {
         "name": name,
         "seed": seed,
@@ -215,7 +218,8 @@ def train(
         "validation_auroc": so_far["best"][0],
         "temperature": temperature,
         "shift": shift,
-        "threshold": calibration.fit_threshold((logits - shift) / temperature, truth),
+        "threshold": calibration.fit_threshold(calibrated, truth),
+        "band": fit_band(truth == 1, expit(calibrated)).to_mapping(),  # of the verdict real / unsure / inpainted
         "seconds": round(so_far["seconds"], 2),
         "images_per_second": round(so_far["seen"] / so_far["seconds"], 1),
         "precision": str(place.dtype).removeprefix("torch."),

@@ -11,6 +11,7 @@ from scipy.special import expit
 from nbsupport.config import DetectorConfig
 from nbsupport.detectors import calibration, predict, scores
 from nbsupport.errors import ConfigError, MissingStage, UserError
+from nbsupport.evaluation.calibration import fit_band
 from nbsupport.runs import Run, read_json, write_json
 from nbsupport.training import classifier, device
 
@@ -56,6 +57,17 @@ def test_the_stored_scores_are_those_of_the_stored_weights(run):
     row = made.manifest.index[made.manifest["path"] == table["path"].iloc[5]][0]
     assert predict.score(trained, made.cache[row][None])[0] == pytest.approx(table["logit"].iloc[5], abs=1e-4)
     assert np.allclose(expit(table["logit"]), table["probability"])
+
+
+def test_the_verdict_is_kept_with_the_weights(run):
+    """The band in the checkpoint is that of the validation scores in the table."""
+    trained, table = predict.load(run, "residual_net"), scores.load(run)
+    own = table[(table["detector"] == "residual_net") & (table["split"] == "validation")]
+    band = fit_band(own["label"] == 1, own["probability"].to_numpy())
+    assert trained.band.to_mapping() == pytest.approx(band.to_mapping())
+    verdicts = [trained.band.verdict(p) for p in own["probability"]]
+    wrong = (np.array(verdicts) == "real") & (own["label"] == 1).to_numpy()
+    assert wrong.sum() <= 0.2 * max(1, verdicts.count("real")) + 1
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 32, 32), np.uint8), np.zeros((1, 32, 32, 3)), np.zeros((1, 32, 32, 4))])
