@@ -29,7 +29,8 @@ def sizes(records: Sequence[Mapping]) -> Figure:
         spread = np.stack([own["value"] - own["low"], own["high"] - own["value"]])
         axis.errorbar(own["training_photographs"], own["value"], spread, color=COLOURS[arm], marker="o", label=arm)
     axis.axhline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
-    axis.set(xscale="log", xlabel="training photographs", ylabel="AUROC on held-out photographs", ylim=(0.4, 1.03))
+    axis.set(xscale="log", xlabel="training photographs", ylabel="AUROC on held-out photographs")
+    axis.set_ylim(min(0.4, table["low"].min() - 0.03), 1.03)
     ticks = sorted(table["training_photographs"].unique())
     axis.set_xticks(ticks, [str(tick) for tick in ticks])
     axis.minorticks_off()
@@ -52,9 +53,9 @@ def matrix(records: Sequence[Mapping], arm: str) -> Figure:
     for axis, condition in zip(axes[0], conditions, strict=True):
         values = table[table["condition"] == condition].pivot(index="variant", columns="inpainter", values="value")
         values = values.loc[rows, columns]
-        axis.imshow(values, vmin=0.5, vmax=1.0, cmap="cividis", aspect="auto")
+        axis.imshow(values, vmin=0.5, vmax=1.0, cmap="YlGnBu", aspect="auto")
         for (row, column), value in np.ndenumerate(values.to_numpy()):
-            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="black" if value > 0.75 else "white")
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.83 else "black")
         axis.set_xticks(range(len(columns)), columns)
         axis.set_yticks(range(len(rows)), rows)
         axis.set(title=f"{arm}, {condition}", xlabel="judged on")
