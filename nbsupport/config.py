@@ -162,6 +162,7 @@ class TDANetConfig(Config):
     caption_length: int = between(18, 4, 128)  # tokens; longer captions are cut
     vocabulary_size: int = between(5000, 2, 10_000_000)
     output_scales: int = between(4, 1, 6)
+    word_readers: int = between(1, 1, 4)  # layers of the generator after which each position reads the words once more
     negate: bool = True  # False (an ablation): the inpainting path keeps the words that the visible part *does* explain
     max_pool: bool = True  # False (an ablation): words are averaged over the positions
 
@@ -182,6 +183,7 @@ class TrainingConfig(Config):
     preset: Literal["repaired", "faithful"] = "repaired"
     base_channels: int = between(16, 4, 256)
     latent_channels: int = between(32, 4, 1024)
+    word_readers: int = between(1, 1, 4)  # see TDANetConfig
     auxiliary_share: float = between(0.5, 0.0, 1.0)  # of each batch, this share takes the auxiliary path; 0: none
     matching_every: int = between(1, 1, 1000)  # the matching loss in every n-th step, with n times its weight
     negate: bool = True  # see TDANetConfig

@@ -1,8 +1,8 @@
 """The generator: five residual layers from r to a picture, with short+long-term attention and outputs at several sizes.
 
 Source: TDANet, section 3.4. Departures in the ``repaired`` preset: enlarging by nearest neighbours and convolution, the
-caption steers the normalisation of each layer, each position reads the words once more at the lowest resolution, and
-each finer resolution is given the encoder's features of it (skip connections), the finest one the known pixels
+caption steers the normalisation of each layer, each position reads the words once more after the first layers, and each
+finer resolution is given the encoder's features of it (skip connections), the finest one the known pixels
 themselves. In both presets each scale adds to the enlarged smaller one what it knows better (as in a Laplacian
 pyramid), where the released code feeds the smaller picture into the next layer.
 """
@@ -25,7 +25,8 @@ class Generator(nn.Module):
     Args:
         base_channels, max_channels, downs: as for the encoder. latent_channels: Z. text_channels: D.
         output_scales: how many sizes of the picture are put out, the last one being the whole.
-        repaired: see the module.
+        repaired: see the module. word_readers: after how many of the layers each position reads the words, from the
+            coarsest on; at 64 px the first sees 8x8 positions, which a bill and a crown may share, the second 16x16.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Generator(nn.Module):
         text_channels: int,
         output_scales: int = 4,
         repaired: bool = True,
+        word_readers: int = 1,
     ) -> None:
         super().__init__()
         width = widths(base_channels, max_channels, downs)
@@ -58,6 +60,8 @@ class Generator(nn.Module):
             before = level
         self.layers = nn.ModuleList(layers)
         self.reader = WordReader(width[-1], text_channels) if repaired else None
+        finer_layers = range(1, word_readers) if repaired else ()
+        self.finer_readers = nn.ModuleDict({str(n): WordReader(width[levels[n]], text_channels) for n in finer_layers})
         self.attention = ShortLongAttention(width[-2], width[-2])
         finer = range(1, downs - 1) if repaired else ()  # the resolutions between the picture's and v_l's
         self.skips = nn.ModuleDict({str(level): nn.Conv2d(width[level], width[level], 1) for level in finer})
@@ -97,6 +101,8 @@ class Generator(nn.Module):
                 features = self.reader(features, text)
             if number == 1:
                 features = self.attention(features, seen.low, pool_mask(holes, features.shape[-2:]))
+            if str(number) in self.finer_readers:
+                features = self.finer_readers[str(number)](features, text)
             level = self.levels[number]
             if level != self.levels[number - 1] and str(level) in self.skips:
                 features = features + self.skips[str(level)](seen.fine[level])

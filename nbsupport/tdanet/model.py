@@ -49,7 +49,12 @@ class TDANet(nn.Module):
         self.fusion = Fusion(high, config.latent_channels)
         self.fusion_auxiliary = Fusion(high, config.latent_channels)
         self.generator = Generator(
-            *sizes, config.latent_channels, config.text_channels, config.output_scales, repaired=repaired
+            *sizes,
+            config.latent_channels,
+            config.text_channels,
+            config.output_scales,
+            repaired=repaired,
+            word_readers=config.word_readers,
         )
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:

@@ -139,6 +139,7 @@ def build(dataset: Dataset, matcher: matching.Matcher, config: TrainingConfig) -
             recurrent=text.recurrent,
             caption_length=text.caption_length,
             vocabulary_size=text.vocabulary_size,
+            word_readers=config.word_readers,
             negate=config.negate,
             max_pool=config.max_pool,
         ),

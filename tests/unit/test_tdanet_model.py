@@ -181,6 +181,21 @@ def test_word_reader_ignores_padding():
     torch.testing.assert_close(one, two)
 
 
+def test_more_readers_bring_words_to_finer_positions():
+    """One reader is the plain network, key by key; a second reads at twice the resolution, and gets a gradient."""
+    plain, more = (create(TDANetConfig(image_size=64, word_readers=n, **SMALL), 0) for n in (1, 2))
+    added = set(more.state_dict()) - set(plain.state_dict())
+    assert added and all(name.startswith("generator.finer_readers.1.") for name in added)
+    images, holes, tokens, lengths = inputs(more.config, 64, 64)
+    seen = []
+    more.generator.finer_readers["1"].register_forward_hook(lambda _, args, __: seen.append(args[0].shape[-2:]))
+    more(images, holes, tokens, lengths, noise(more, images)).outputs[-1].mean().backward()
+    assert seen == [(16, 16)]
+    assert all(
+        p.grad.abs().sum() > 0 for name, p in more.named_parameters() if name in added and "query.bias" not in name
+    )
+
+
 def test_text_encoder_does_not_depend_on_padding_or_on_its_neighbours():
     with seeded(0):
         encoder = TextEncoder(30, 16, 32).eval()
