@@ -183,11 +183,14 @@ def export(
     Numbers and weights only: no photograph, and no picture made from one, leaves the run folder.
     """
     from nbsupport import pretrained
+    from nbsupport.pretrained import matching
 
     opened = Run(run_name)
     if name:
         path = pretrained.export(opened, name, command or f"python -m nbsupport train --run {run_name}")
         out.print(f"Weights and card: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
+        path = matching.export(opened, name, command or f"python -m nbsupport train --run {run_name}")
+        out.print(f"Matching: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
     for written in pretrained.export_results(opened):
         out.print(f"Numbers: {plain(written)}")
 

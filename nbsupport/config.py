@@ -124,6 +124,7 @@ class MatchingConfig(Config):
     """Chapter 4, first half: pre-training of the text and image encoders (DAMSM of AttnGAN)."""
 
     steps: int = between(300, 0, 10_000_000)  # 0: leave the encoders untrained
+    start_from: str | None = None  # weights of the package to go on from (nbsupport.pretrained.matching)
     batch_size: int = between(32, 2, 4096)
     learning_rate: float = between(3e-3, 1e-7, 1.0)
     text_channels: int = between(256, 16, 2048)  # word and sentence features; half in each direction of the GRU

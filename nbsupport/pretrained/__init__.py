@@ -50,7 +50,7 @@ nothing else, and its fills are soft. It cannot restore what really stood in the
 **Rebuild.** `{command}`, then `python -m nbsupport export --run RUN --name {name}`.
 """
 
-_LICENCES = {
+LICENCES = {
     "cub": "CUB-200-2011, whose photographs they were trained on, is for non-commercial research and education.",
     "pets": "The Oxford-IIIT Pet photographs are under CC BY-SA 4.0, their owners keep the copyright.",
     "synthetic": "The synthetic birds are drawn by this project.",
@@ -133,7 +133,7 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
         judged=result["photographs"],
         rows=rows,
         effect=result["caption_effect"],
-        data_licence=_LICENCES[about["dataset"]],
+        data_licence=LICENCES[about["dataset"]],
         command=command,
     )
     with runs.atomic_path(folder / f"{name}.md") as temporary:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from nbsupport.data.captions import Vocabulary
+
 
 class Text(NamedTuple):
     """What a batch of captions became."""
@@ -59,3 +61,13 @@ class TextEncoder(nn.Module):
             words, _ = pad_packed_sequence(states, batch_first=True, total_length=tokens.shape[1])
         present = torch.arange(tokens.shape[1], device=tokens.device) < lengths.to(tokens.device)[:, None]
         return Text(words.transpose(1, 2), torch.cat([last[0], last[1]], dim=1), present)
+
+
+def words_of(learnt: Tensor, known: Vocabulary, own: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """An embedding (V, C) for `vocabulary`: rows of `learnt` for the words of `known`, of `own` for all others."""
+    place = {word: number for number, word in enumerate(known.words)}
+    result = own.detach().clone()
+    for number, word in enumerate(vocabulary.words):
+        if word in place:
+            result[number] = learnt[place[word]]
+    return result

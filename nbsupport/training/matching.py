@@ -218,13 +218,21 @@ def fit(run: Run, config: MatchingConfig) -> TrainedMatching:
             model = place.place(
                 Matcher(MatchingWeights(vocabulary_size=len(dataset.vocabulary), **sizes), imagenet=True)
             )
+        if config.start_from:
+            from nbsupport.pretrained import matching as packaged  # which imports this module
+
+            packaged.start(model, config.start_from, dataset.vocabulary)
         log = _train(model, dataset, config, place)
         with atomic_path(run / LOG) as temporary:
             log.to_csv(temporary, index=False)
         checkpoints.save_weights(run / WEIGHTS, model.state_dict(), model.config)
         run.write_result("matching", {"steps": config.steps, **retrieval.r_precision(model, dataset, config.seed)})
         stage.outputs(WEIGHTS, "checkpoints/matching.json", LOG, "results/matching.json")
-        stage.note(weights="trained" if config.steps else "untrained", device=str(place.device), precision=place.why)
+        stage.note(
+            weights="trained" if config.steps or config.start_from else "untrained",
+            device=str(place.device),
+            precision=place.why,
+        )
     return load(run)
 
 

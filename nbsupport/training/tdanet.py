@@ -26,6 +26,7 @@ from nbsupport.errors import ConfigError
 from nbsupport.runs import Run
 from nbsupport.tdanet.layers import seeded
 from nbsupport.tdanet.model import TDANet, create
+from nbsupport.tdanet.text import words_of
 from nbsupport.training import checkpoints, device, matching, records
 from nbsupport.training.batches import Sampler
 from nbsupport.training.step import Trainer
@@ -116,12 +117,8 @@ def _start(model: TDANet, source: str, vocabulary: Vocabulary) -> None:
         checkpoints.load_into(model, source)
         return
     other, words = pretrained.load(source)
-    weights = other.state_dict()
-    learnt = dict(zip(words.words, weights["text.embedding.weight"], strict=True))
-    own = model.text.embedding.weight.detach().clone()
-    for number, word in enumerate(vocabulary.words):
-        own[number] = learnt.get(word, own[number])
-    weights["text.embedding.weight"] = own
+    weights, key = other.state_dict(), "text.embedding.weight"
+    weights[key] = words_of(weights[key], words, model.text.embedding.weight, vocabulary)
     checkpoints.fill(model, weights, source)
 
 

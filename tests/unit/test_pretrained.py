@@ -7,16 +7,20 @@ import torch
 
 from nbsupport import inpainters, pretrained, quality
 from nbsupport.config import MatchingConfig, TrainingConfig
+from nbsupport.data.captions import Vocabulary
 from nbsupport.errors import ConfigError
+from nbsupport.pretrained import matching as packaged
 from nbsupport.runs import read_json
+from nbsupport.tdanet.text import words_of
 from nbsupport.training import matching, tdanet
+
+SIZES = {"text_channels": 32, "word_channels": 16, "image_channels": 8, "caption_length": 12}
 
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     run = tdanet_data.run_with(monkeypatch, tdanet_data.dataset(), tmp_path / "runs" / "t")
-    sizes = {"text_channels": 32, "word_channels": 16, "image_channels": 8, "caption_length": 12}
-    matching.fit(run, MatchingConfig(steps=2, batch_size=6, **sizes))
+    matching.fit(run, MatchingConfig(steps=2, batch_size=6, **SIZES))
     tdanet.fit(run, TrainingConfig(steps=2, batch_size=4, base_channels=8, latent_channels=8, sample_every=0))
     return run
 
@@ -51,6 +55,32 @@ def test_numbers_are_copied_and_curves_thinned(run, tmp_path):
     assert read_json(tmp_path / "numbers" / "tdanet.json") == run.result("tdanet")
 
 
+def test_exported_encoders_match_as_the_run_does_and_start_another_training(run, tmp_path, monkeypatch):
+    packaged.export(run, "shapes", "made by a test", tmp_path / "weights" / "matching")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "weights")
+    model, vocabulary = packaged.load("shapes")
+    own = matching.load(run)
+    tokens, lengths = map(torch.from_numpy, vocabulary.encode(["a red square", "a blue circle"], 12))
+    assert vocabulary == own.vocabulary
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.text(tokens, lengths).sentence, own.model.text(tokens, lengths).sentence, atol=5e-3, rtol=0
+        )
+    card = (tmp_path / "weights" / "matching" / "shapes.md").read_text()
+    assert f"{own.result['r_precision']:.1%}" in card and "{" not in card
+    again = matching.fit(run, MatchingConfig(steps=0, batch_size=6, start_from="shapes", **SIZES))
+    torch.testing.assert_close(again.model.text.embedding.weight, own.model.text.embedding.weight, atol=5e-3, rtol=0)
+    assert run.record("matching")["notes"]["weights"] == "trained"
+    with pytest.raises(ConfigError, match="shapes"):
+        matching.fit(run, MatchingConfig(steps=0, batch_size=6, start_from="shape", **SIZES))
+
+
+def test_words_keep_their_rows_wherever_the_other_vocabulary_has_them():
+    known, wanted = Vocabulary(("<pad>", "<unk>", "red", "blue")), Vocabulary(("<pad>", "<unk>", "green", "red"))
+    learnt, own = torch.arange(4.0)[:, None], -torch.arange(1.0, 5.0)[:, None]
+    assert words_of(learnt, known, own, wanted).flatten().tolist() == [0.0, 1.0, -3.0, 2.0]
+
+
 def test_half_precision_clips_and_leaves_counters_alone():
     assert pretrained.half(torch.tensor([1e6, -1e6, 0.5])).tolist() == [65504.0, -65504.0, 0.5]
     assert pretrained.half(torch.tensor([70000])).dtype == torch.int64
@@ -64,3 +94,10 @@ def test_each_that_comes_with_the_package_loads_and_has_a_card(name):
     assert (pretrained.FOLDER / f"{name}.safetensors").stat().st_size < 20e6
     about, card = pretrained.describe(name), (pretrained.FOLDER / f"{name}.md").read_text()
     assert f"{about['results']['tdanet']['hole_l1']['tdanet']['value']:.4f}" in card
+
+
+@pytest.mark.parametrize("name", packaged.names())
+def test_each_matching_that_comes_with_the_package_loads(name):
+    model, vocabulary = packaged.load(name)
+    assert model.config.vocabulary_size == len(vocabulary)
+    assert (packaged.folder() / f"{name}.md").exists()
