@@ -189,6 +189,7 @@ class TrainingConfig(Config):
     matching_every: int = between(1, 1, 1000)  # the matching loss in every n-th step, with n times its weight
     negate: bool = True  # see TDANetConfig
     max_pool: bool = True
+    caption_dropout: float = between(0.0, 0.0, 1.0)  # share of the pictures that are painted without their caption
     train_text: bool = False  # let the inpainting losses change the pre-trained text encoder
     start_from: str | None = None  # weights of an earlier training: a file, or a name of nbsupport.pretrained
     ema_decay: float = between(0.999, 0.0, 0.99999)  # of the moving average of the weights, which is what is kept

@@ -91,6 +91,8 @@ _CLASSICAL: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 CLASSICAL: tuple[str, ...] = tuple(_CLASSICAL)
 #: Every name that :func:`create` knows, beside the prefixed ones.
 NAMES: tuple[str, ...] = ("tdanet", *CLASSICAL)
+#: The largest strength of a caption; beyond it nothing but saturated colours is left.
+MAX_STRENGTH = 20.0
 #: What stands before ":" in the name of an inpainter of :mod:`.others`.
 PREFIXES: tuple[str, ...] = ("lama", "diffusers")
 
@@ -114,13 +116,19 @@ class TDANetInpainter:
 
     The latent of each picture is drawn from its own seed, so that a fill does not depend on which other pictures
     share its batch, except for the order in which floating point sums are taken.
+
+    Args: caption_strength: how far to go on in the direction in which the caption moves the fill away from the fill
+        without a caption: 1 is the network as it is, 0 paints without the caption, more exaggerates it and takes twice
+        the time (guidance without a classifier, Ho & Salimans 2022, arXiv 2207.12598, for a single-step generator).
     """
 
-    name = "tdanet"
-
-    def __init__(self, model: torch.nn.Module, vocabulary: "object", precision: str = "auto") -> None:
+    def __init__(
+        self, model: torch.nn.Module, vocabulary: "object", precision: str = "auto", caption_strength: float = 1.0
+    ) -> None:
         from nbsupport.training import device
 
+        self.caption_strength = caption_strength
+        self.name = "tdanet" if caption_strength == 1 else f"tdanet@{caption_strength:g}"
         self.device = device.choose(precision)
         self.model = self.device.place(model).eval()
         self.vocabulary = vocabulary
@@ -132,24 +140,26 @@ class TDANetInpainter:
 
     @torch.inference_mode()
     def fill(self, images, masks, captions, *, seeds) -> np.ndarray:  # noqa: D102 - see the protocol
-        from nbsupport.tdanet.model import fill
-
         place = self.device.device
-        ids, lengths = self.vocabulary.encode(list(captions), self.caption_length)
         # A transposed view of HWC bytes is already in channels_last order.
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2).to(place).float() / 127.5 - 1
         holes = torch.from_numpy(masks)[:, None].to(place)
         latents = self._latents(images.shape[1:3], seeds).to(place)
-        with self.device.autocast():
-            output = fill(
-                self.model,
-                pictures,
-                holes,
-                torch.as_tensor(ids, device=place),
-                torch.as_tensor(lengths, device=place),
-                latents=latents,
-            )
+        output = self._paint(pictures, holes, list(captions), latents)
+        if self.caption_strength != 1:
+            silent = self._paint(pictures, holes, [""] * len(captions), latents)
+            output = silent + self.caption_strength * (output - silent)
         return to_uint8(output)
+
+    def _paint(self, pictures: torch.Tensor, holes: torch.Tensor, captions: list[str], latents: torch.Tensor):
+        """(B, 3, H, W) float in [-1, 1], the whole output."""
+        from nbsupport.tdanet.model import fill
+
+        place = self.device.device
+        encoded = self.vocabulary.encode(captions, self.caption_length)
+        ids, lengths = (torch.as_tensor(part, device=place) for part in encoded)
+        with self.device.autocast():
+            return fill(self.model, pictures, holes, ids, lengths, latents=latents).float()
 
     def _latents(self, size: tuple[int, int], seeds: Sequence[int]) -> torch.Tensor:
         shape = self.model.latent_shape(*size)  # (channels, height, width)
@@ -239,7 +249,8 @@ def create(name: str, run: Run | None = None) -> Inpainter:
 
     Args:
         name: one of ``NAMES``: ``tdanet`` needs `run`, the run folder that holds its trained weights; the others need
-            nothing. Or ``tdanet:<name>`` for weights that come with the package (``nbsupport.pretrained``),
+            nothing. ``tdanet:<name>`` for weights that come with the package (``nbsupport.pretrained``); either with
+            ``@<number>`` behind it for another caption strength (see :class:`TDANetInpainter`). Or
             ``lama:<path of a TorchScript file>``, or ``diffusers:<folder or model id of a hub>``.
 
     Raises:
@@ -248,6 +259,8 @@ def create(name: str, run: Run | None = None) -> Inpainter:
     """
     if name in _CLASSICAL:
         return checked(Classical(name, _CLASSICAL[name]))
+    if name.startswith("tdanet") and "@" in name:
+        return _strengthened(name, run)
     prefix, colon, source = name.partition(":")
     if colon and prefix == "tdanet":
         from nbsupport import pretrained
@@ -266,6 +279,22 @@ def create(name: str, run: Run | None = None) -> Inpainter:
     from nbsupport.training import tdanet
 
     return checked(TDANetInpainter(*tdanet.load(run)))
+
+
+def _strengthened(name: str, run: Run | None) -> Inpainter:
+    """``tdanet@4`` and ``tdanet:<name>@4``: the network before the sign, with that caption strength."""
+    plain, _, number = name.rpartition("@")
+    try:
+        strength = float(number)
+        if not 0 <= strength <= MAX_STRENGTH:
+            raise ValueError
+    except ValueError:
+        raise InpainterError(
+            f"'{name}': the caption strength after '@' must be a number from 0 to {MAX_STRENGTH:g}, e.g. tdanet@3."
+        ) from None
+    inner = create(plain, run).inner
+    inner.caption_strength, inner.name = strength, name
+    return checked(inner)
 
 
 def splice(original: np.ndarray, output: np.ndarray, masks: np.ndarray) -> np.ndarray:

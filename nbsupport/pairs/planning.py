@@ -4,6 +4,8 @@ Every choice is a function of ``(seed, image_id)``, so that a larger set contain
 interrupted goes on with the same choices. All of it is done on columns: a million rows take seconds.
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -69,7 +71,8 @@ def check(config: PairsConfig) -> None:
         if arm not in ARMS:
             raise ConfigError(unknown("arm", arm, ARMS))
     for name in config.inpainters:
-        if name not in inpainters.NAMES and name.partition(":")[0] not in ("tdanet", *inpainters.PREFIXES):
+        kind = re.split("[:@]", name)[0]
+        if name not in inpainters.NAMES and kind not in ("tdanet", *inpainters.PREFIXES):
             raise ConfigError(unknown("inpainter", name, inpainters.NAMES))
     if not config.kinds or len(set(config.kinds)) < len(config.kinds):
         raise ConfigError(

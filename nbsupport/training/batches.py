@@ -46,6 +46,7 @@ class Sampler:
         dataset: the photographs. caption_length: L. batch_size: B. seed: with the step it fixes the batch.
         split: which split. kinds, coverage: of the holes, as for `masks.sample_batch`.
         empty: share of pictures that get an empty hole in place of it, in [0, 1].
+        caption_dropout: share of pictures whose caption is left out, in [0, 1].
 
     Raises:
         UserError: the split holds no photographs.
@@ -61,8 +62,9 @@ class Sampler:
         kinds: Sequence[str] = ("rectangles",),
         coverage: tuple[float, float] = (0.04, 0.35),
         empty: float = 0.0,
+        caption_dropout: float = 0.0,
     ) -> None:
-        self.empty = empty
+        self.empty, self.caption_dropout = empty, caption_dropout
         self.dataset, self.length, self.batch_size, self.seed = dataset, caption_length, batch_size, seed
         self.kinds, self.coverage = tuple(kinds), coverage
         self.rows = dataset.rows(split)
@@ -81,6 +83,9 @@ class Sampler:
         for row in rows:
             own = self.captions[row]
             texts.append(own[generator.integers(len(own))] if len(own) else "")
+        if self.caption_dropout:
+            dropped = generator.random(len(rows)) < self.caption_dropout
+            texts = ["" if drop else text for drop, text in zip(dropped, texts, strict=True)]
         tokens, lengths = self.dataset.vocabulary.encode(texts, self.length)
         return torch.from_numpy(tokens), torch.from_numpy(lengths)
 

@@ -172,6 +172,7 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
         kinds=config.mask_kinds,
         coverage=(config.coverage_low, config.coverage_high),
         empty=EMPTY_HOLES,
+        caption_dropout=config.caption_dropout,
     )
     best, waited = math.inf, 0
     state = checkpoints.load_state(run / STATE, fingerprint)

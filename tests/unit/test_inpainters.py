@@ -339,3 +339,36 @@ def test_a_pipeline_whose_weights_are_pickles_is_refused(pipeline_folder, tmp_pa
     torch.save({}, folder / "unet" / "diffusion_pytorch_model.bin")
     with pytest.raises(InpainterError, match="weights in safetensors"):
         inpainters.create(f"diffusers:{folder}")
+
+
+def test_the_caption_strength_goes_on_from_the_fill_without_a_caption(monkeypatch):
+    config = TDANetConfig(
+        image_size=32, base_channels=8, latent_channels=8, text_channels=32, word_channels=16, vocabulary_size=4
+    )
+    vocabulary = Vocabulary(("<pad>", "<unk>", "red", "bird"))
+
+    def painted(strength, caption="red bird"):
+        model = tdanet_model.create(config, seed=0)
+        brush = inpainters.TDANetInpainter(model, vocabulary, "float32", caption_strength=strength)
+        images = np.random.default_rng(0).integers(60, 190, (1, 32, 32, 3), np.uint8)
+        masks = np.zeros((1, 32, 32), bool)
+        masks[:, 8:24, 8:24] = True
+        return brush.fill(images, masks, [caption], seeds=[1]).astype(int)
+
+    silent, plain, double = painted(1.0, ""), painted(1.0), painted(2.0)
+    assert (plain != silent).any()
+    assert np.array_equal(painted(0.0), silent)
+    inside = (double > 0) & (double < 255)
+    assert np.abs(double - (2 * plain - silent))[inside].max() <= 2  # rounding, three times
+    assert np.array_equal(painted(3.0, ""), silent)
+
+
+@pytest.mark.parametrize("name", ["tdanet@", "tdanet@much", "tdanet@-1", "tdanet:cub64@99"])
+def test_a_caption_strength_that_is_none_is_refused(name):
+    with pytest.raises(InpainterError, match="from 0 to 20"):
+        inpainters.create(name)
+
+
+def test_a_caption_strength_is_part_of_the_name():
+    brush = inpainters.create("tdanet:cub64@2.5")
+    assert brush.name == "tdanet:cub64@2.5" and brush.inner.caption_strength == 2.5
