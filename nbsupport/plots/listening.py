@@ -65,6 +65,34 @@ def five_captions(
     return figure
 
 
+def strengths(records: Sequence[Mapping]) -> Figure:
+    """Accuracy of the named colour, where it was read, and the error of ordinary fills, by strength of the caption.
+
+    Args: records: of ``quality.strengths``. Bars are 95 % intervals.
+    """
+    x = [record["strength"] for record in records]
+    named = "accuracy" in records[0]
+    figure, axes = plt.subplots(1, 2 if named else 1, figsize=(8.2 if named else 4.2, 3), squeeze=False)
+    if named:
+        for kind in ("true", "edited"):
+            label, colour, marker = _KINDS[kind]
+            _with_bars(axes[0, 0], x, [record["accuracy"][kind] for record in records], colour, marker, label)
+        axes[0, 0].axhline(records[0]["chance"], color="black", lw=0.8, ls=":", label="guessing")
+        axes[0, 0].set(xlabel="strength of the caption", ylabel="named colour painted", ylim=(0, 1))
+        axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
+        axes[0, 0].legend(frameon=False, fontsize=8)
+    last = axes[0, -1]
+    _with_bars(last, x, [record["hole_l1"] for record in records], COLOURS["real"], "o", "")
+    last.set(xlabel="strength of the caption", ylabel="L1 in the hole, true caption", ylim=(0, None))
+    plt.close(figure)
+    return figure
+
+
+def _with_bars(axis: plt.Axes, x: Sequence[float], found: Sequence[Mapping], colour: str, marker: str, label: str):
+    value, low, high = (np.array([own[key] for own in found]) for key in ("value", "low", "high"))
+    axis.errorbar(x, value, np.stack([value - low, high - value]), color=colour, marker=marker, label=label, lw=1.4)
+
+
 def _caption(text: str) -> str:
     return f"“{text}”".replace("$", r"\$") if text else "(no caption)"  # a dollar would begin a formula
 

@@ -33,6 +33,7 @@ from nbsupport.quality.pixels import (
     total_variation,
     whole_l1,
 )
+from nbsupport.quality.strength import strengths
 
 __all__ = [
     "ALL_BASELINES",
@@ -66,6 +67,7 @@ __all__ = [
     "result_r_precision",
     "sample_diversity",
     "ssim",
+    "strengths",
     "summary",
     "total_variation",
     "whole_l1",

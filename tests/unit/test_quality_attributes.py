@@ -13,7 +13,7 @@ from nbsupport.config import DataConfig
 from nbsupport.data import geometry, index, synthetic
 from nbsupport.data.synthetic import COLOURED_PARTS, COLOURS, part_colours
 from nbsupport.errors import ConfigError, UserError
-from nbsupport.quality import attributes
+from nbsupport.quality import attributes, strength
 from nbsupport.quality import colours as reading
 from nbsupport.runs import Run
 
@@ -231,3 +231,38 @@ def test_what_cannot_be_asked_is_said(data, birds):
         attributes.attribute_accuracy(data, {}, Copier(), data.rows()[:1])
     with pytest.raises(UserError, match="No part"):
         attributes.attribute_accuracy(data, birds, Copier(), [])
+
+
+class Hedger:
+    """Moves a grey fill a tenth of the way to the colour of the caption, times its strength."""
+
+    name, caption_strength = "hedger", 1.0
+
+    def fill(self, images, masks, captions, *, seeds):
+        filled = images.copy()
+        for picture, hole, caption in zip(filled, masks, captions, strict=True):
+            grey, named = np.full(3, 128.0), np.array(COLOURS[colour_in(caption, 0)], float)
+            picture[hole] = np.clip(grey + 0.1 * self.caption_strength * (named - grey), 0, 255)
+        return filled
+
+
+def test_strength_shows_what_a_hedging_painter_understood(data, birds):
+    painter, rows = Hedger(), data.rows()[:12]
+    found = strength.strengths(data, painter, rows, [1, 10], birds)
+    assert [record["strength"] for record in found] == [1.0, 10.0] and painter.caption_strength == 1.0
+    weak, strong = ([record["accuracy"][kind]["value"] for kind in ("true", "edited")] for record in found)
+    assert max(weak) < 0.4 and min(strong) > 0.95
+    assert found[1]["hole_l1"]["low"] <= found[1]["hole_l1"]["value"] <= found[1]["hole_l1"]["high"]
+    plain = strength.strengths(data, painter, rows, [1])
+    assert "accuracy" not in plain[0] and plain[0]["hole_l1"] == found[0]["hole_l1"]
+
+
+def test_a_painter_that_fails_keeps_its_strength(data):
+    class Failing(Hedger):
+        def fill(self, *_, **__):
+            raise UserError("no paint")
+
+    painter = Failing()
+    with pytest.raises(UserError, match="no paint"):
+        strength.strengths(data, painter, data.rows()[:2], [3.0])
+    assert painter.caption_strength == 1.0

@@ -149,6 +149,18 @@ def test_it_stops_early_and_keeps_the_best(run, monkeypatch, capsys):
     assert not (run / tdanet.BEST).exists()
 
 
+def test_captions_are_left_out_as_often_as_asked():
+    data = tdanet_data.dataset(12)
+    lengths = {}
+    for share in (0.0, 0.3, 1.0):
+        sampler = Sampler(data, 12, 6, 0, caption_dropout=share)
+        lengths[share] = np.concatenate([sampler.batch(step).lengths for step in range(40)])
+    assert (lengths[0.0] > 1).all() and (lengths[1.0] == 1).all()
+    assert 0.2 < (lengths[0.3] == 1).mean() < 0.4
+    before, after = (Sampler(data, 12, 6, 0, **more).batch(3) for more in ({}, {"caption_dropout": 0.0}))
+    assert torch.equal(before.tokens, after.tokens) and torch.equal(before.holes, after.holes)
+
+
 def test_a_training_can_start_from_the_weights_of_another(run, tmp_path):
     sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0}
     first = tdanet.fit(run, TrainingConfig(steps=3, **sizes))
