@@ -1,6 +1,10 @@
-"""What a reader plays with in a notebook: the inpainting panel. Its logic is in ``state``, without any widget."""
+"""What a reader plays with in a notebook: the inpainting panel and the error browser.
 
+Their logic is in ``state`` and ``browser_state``, without any widget.
+"""
+
+from nbsupport.widgets.browser import ErrorBrowser
 from nbsupport.widgets.panel import InpaintPanel
 from nbsupport.widgets.state import Session
 
-__all__ = ["InpaintPanel", "Session"]
+__all__ = ["ErrorBrowser", "InpaintPanel", "Session"]
