@@ -2,7 +2,7 @@
 
 Staging copies; neither the sources nor the run folder change. In the copies, the parameters cell shows the values that
 were really used, progress bars are dropped (a finished one says nothing), live widgets are replaced by a note, and
-paths of this machine are shortened. Not here: executing chapters (:mod:`nbsupport.runner`).
+paths of this machine are shortened. Two pages that need no kernel are put beside them (:mod:`nbsupport.pages`). Not here: executing chapters (:mod:`nbsupport.runner`).
 """
 
 import json
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nbsupport import status
+from nbsupport import pages, status
 from nbsupport.chapters import Chapter, all_chapters, assignments, source, toc_pages
 from nbsupport.errors import UserError
 from nbsupport.runner import executed_path, read_executed
@@ -145,6 +145,7 @@ def stage(run: Run, folder: Path) -> Path:
         target = folder / "notebooks" / chapter.path.name
         target.write_text(json.dumps(staged, indent=1, ensure_ascii=False) + "\n", "utf-8")
     (folder / "book" / "status_table.md").write_text(status.markdown(run), "utf-8")
+    pages.write(run, folder / "_static")
     return folder
 
 
