@@ -1,8 +1,9 @@
 """Stages the executed chapters of a run beside the book's other pages, and builds the book with warnings as errors.
 
-Staging copies; neither the sources nor the run folder change. In the copies, the parameters cell shows the values that
+Staging copies; sources and chapters of the run do not change. In the copies, the parameters cell shows the values that
 were really used, progress bars are dropped (a finished one says nothing), live widgets are replaced by a note, and
-paths of this machine are shortened. Two pages that need no kernel are put beside them (:mod:`nbsupport.pages`). Not here: executing chapters (:mod:`nbsupport.runner`).
+paths of this machine are shortened. Two pages that need no kernel are made from the run and put beside them
+(:mod:`nbsupport.pages`), and kept in the run folder. Not here: executing chapters (:mod:`nbsupport.runner`).
 """
 
 import json

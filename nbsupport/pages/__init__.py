@@ -45,10 +45,10 @@ def page(run: Run, name: str) -> Path:
     try:
         content = make(run) if (why := refusal(run)) is None else assets.notice(title, why)
     except MissingStage as error:
-        sentence, _, command = str(error).rpartition("  ")
-        content = assets.notice(title, sentence or str(error), command if sentence else "")
+        sentence, _, command = str(error).replace(str(run.path), run.name).rpartition("  ")
+        content = assets.notice(title, sentence or command, command if sentence else "")
     except UserError as error:
-        content = assets.notice(title, str(error))
+        content = assets.notice(title, str(error).replace(str(run.path), run.name))
     with atomic_path(path) as temporary:
         temporary.write_text(content, "utf-8")
     write_json(beside, {"made_from": key, "bytes": len(content.encode())})

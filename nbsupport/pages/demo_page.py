@@ -1,8 +1,8 @@
 """The page "demo": fills of a few held-out synthetic birds and what every detector says of them, computed beforehand.
 
-A reader chooses a bird, a hole, a caption, a seed and an inpainter; the page shows the fill and the verdicts, also after
-the picture was saved again as a JPEG. Captions that name a colour speak of the part that the hole hides most of, so that
-the true and the edited one differ in one word. Not here: the demo with a kernel, where anything can be painted
+A reader chooses a bird, a hole, a caption, a seed and an inpainter; the page shows the fill and the verdicts, also
+after the picture was saved again as a JPEG. Captions that name a colour speak of the part that the hole hides most of,
+so that the true and the edited one differ in one word. Not here: the demo with a kernel, where anything can be painted
 (``widgets.panel``).
 """
 
@@ -84,7 +84,8 @@ def collect(run: Run, count: int) -> dict[str, object]:
     judge.ask(pictures)
     table = session.dataset.index.set_index("image_id")["label"]
     records = [
-        {"id": name, "species": str(table[name]), "picture": session.image(name), "said": judge.said(session.image(name)),
+        {"id": name, "species": str(table[name]), "picture": session.image(name),
+         "said": judge.said(session.image(name)),
          "holes": [hole_record(scene, fills, judge) for scene in scenes if scene.image_id == name]}
         for name in birds
     ]  # fmt: skip

@@ -44,8 +44,9 @@ class ErrorBrowser(w.VBox):
         self._build_filters()
         self._build_views()
         left = w.VBox([self.detector, *self.choices.values(), *self.ranges.values(), self.sort, self.reset])
-        right = w.VBox([self.status, self.grid, w.HBox([self.previous, self.next, self.where]), self.detail,
-                        w.HBox([self.save_html, self.save_csv]), self.saved], layout={"max_width": "900px"})  # fmt: skip
+        pager, savers = w.HBox([self.previous, self.next, self.where]), w.HBox([self.save_html, self.save_csv])
+        views = [self.status, self.grid, pager, self.detail, savers, self.saved]
+        right = w.VBox(views, layout={"max_width": "900px"})
         super().__init__([w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", grid_gap="16px"))])
         self.add_class("error-browser")
         self._connect()

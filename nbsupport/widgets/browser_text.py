@@ -78,7 +78,7 @@ def bars(scores: pd.DataFrame) -> str:
             f'<tr><th style="text-align:left;padding-right:8px;font-weight:normal">{name}</th>'
             '<td style="min-width:120px"><div style="position:relative;background:#e6e6e6;height:10px">'
             f'<div style="background:{"#D55E00" if width >= 50 else "#0072B2"};height:10px;width:{width:.0f}%"></div>'
-            '<div style="position:absolute;left:50%;top:-2px;width:1px;height:14px;background:#5A5A5A"></div></div></td>'
+            '<div style="position:absolute;left:50%;top:-2px;width:1px;height:14px;background:#555"></div></div></td>'
             f'<td style="padding:0 10px 0 6px">{row["probability"]:.2f}</td><td>{outcome(row["outcome"])}</td></tr>'
         )
     return f"<table><caption>Probability of being inpainted</caption>{''.join(lines)}</table>"
