@@ -22,6 +22,7 @@ PAGE = 12
 _SMALL, _LARGE = 96, 192  # pixels on the page
 _CONTROL = "310px"
 _LABELS = {"kind": "hole", "inpainter": "painted by", "wrong": "wrong ones"}
+_ANY = ""  # a list that says None shows nothing at all
 _NOTHING = np.full((16, 16, 3), 244, np.uint8)
 
 
@@ -46,7 +47,7 @@ class ErrorBrowser(w.VBox):
         left = w.VBox([self.detector, *self.choices.values(), *self.ranges.values(), self.sort, self.reset])
         pager, savers = w.HBox([self.previous, self.next, self.where]), w.HBox([self.save_html, self.save_csv])
         views = [self.status, self.grid, pager, self.detail, savers, self.saved]
-        right = w.VBox(views, layout={"max_width": "900px"})
+        right = w.VBox(views, layout={"max_width": "860px"})
         super().__init__([w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", grid_gap="16px"))])
         self.add_class("error-browser")
         self._connect()
@@ -58,7 +59,7 @@ class ErrorBrowser(w.VBox):
         names = [(f"{name} ({seed})" if several else name, (name, seed)) for name, seed in state.detectors]
         self.detector = w.Dropdown(options=names, value=state.best, description="detector", layout=wide, style=style)
         self.choices = {
-            name: w.Dropdown(options=[("any", None), *((value, value) for value in state.values(name))],
+            name: w.Dropdown(options=[("any", _ANY), *((value, value) for value in state.values(name))],
                              description=_LABELS.get(name, name), layout=wide, style=style)
             for name in CHOICES
         }  # fmt: skip
@@ -81,13 +82,13 @@ class ErrorBrowser(w.VBox):
             for _ in range(PAGE)
         ]
         self.cells = [w.VBox(list(widgets), layout=w.Layout(width="112px")) for widgets in self.thumbs]
-        self.grid = w.HBox(self.cells, layout=w.Layout(flex_flow="row wrap"))
+        self.grid = w.HBox(self.cells, layout=w.Layout(flex_flow="row wrap", max_width="690px"))
         self.previous = w.Button(description="Back", icon="arrow-left", layout={"width": "96px"})
         self.next = w.Button(description="Next", icon="arrow-right", layout={"width": "96px"})
         titles = ("as judged", "where the hole is", "heat map", "nearest judged rightly")
         self.pictures = {title: w.Image(format="png", width=_LARGE) for title in titles}
         self.titles = {title: w.HTML(title) for title in titles}
-        views = [w.VBox([self.titles[title], view]) for title, view in self.pictures.items()]
+        views = [w.VBox([self.titles[title], view], layout={"width": "198px"}) for title, view in self.pictures.items()]
         self.caption, self.facts, self.bars, self.remark = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         tables = w.HBox([self.facts, self.bars], layout=w.Layout(flex_flow="row wrap", grid_gap="24px"))
         row = w.HBox(views, layout=w.Layout(flex_flow="row wrap"))
@@ -122,7 +123,7 @@ class ErrorBrowser(w.VBox):
     def query(self) -> Query:
         """What the filters ask for now."""
         detector, seed = self.detector.value
-        chosen = {name: control.value for name, control in self.choices.items()}
+        chosen = {name: control.value or None for name, control in self.choices.items()}
         limits = {name: control.value for name, control in self.ranges.items()
                   if control.value != (control.min, control.max)}  # fmt: skip
         return Query(detector, seed, **chosen, **limits, sort=self.sort.value)
@@ -141,7 +142,7 @@ class ErrorBrowser(w.VBox):
         self._quiet = True
         try:
             for control in self.choices.values():
-                control.value = None
+                control.value = _ANY
             for control in self.ranges.values():
                 control.value = (control.min, control.max)
             self.sort.value = self.sort.options[0]
@@ -195,7 +196,8 @@ class ErrorBrowser(w.VBox):
         heat = self.state.heat(detail.row["number"], source)
         view.value = png(overlay(detail.picture, heat), _LARGE)
         whose = "" if source == self.detector.value else f" of {source[0]}"
-        self.titles[title].value = text.note(f"heat map{whose}" + ("" if heat.any() else ": nothing speaks for paint"))
+        reading = "orange: signs of paint" if heat.any() else "no sign of paint"
+        self.titles[title].value = text.note(f"heat map{whose} ({reading})")
 
     def _save(self, kind: str) -> None:
         run = self.state.run

@@ -17,6 +17,7 @@ from nbsupport.widgets.browser_state import BrowserState, Detail, Query
 MOST_EXPORTED = 400
 _FACTS = ("image_id", "species", "arm", "inpainter", "mask_kind", "part", "coverage", "outcome", "probability")
 _COLOURS = {"found": "#00704F", "passed": "#00704F", "miss": "#B04500", "false alarm": "#B04500"}  # dark: small text
+_TABLE = 'style="line-height:1.6"'
 _WORDS = {
     "found": "✓ found",
     "passed": "✓ passed",
@@ -48,7 +49,8 @@ def found(rows: pd.DataFrame, whole: int, first: int, last: int) -> str:
 
 def thumb(row: Mapping) -> str:
     """The line under a small picture."""
-    return f'<span style="font-size:12px">{outcome(row["outcome"])} · {row["probability"]:.2f}</span>'
+    words = f"{outcome(row['outcome'])}<br>{row['probability']:.2f} · {word(row['arm'])}"
+    return f'<div style="font-size:12px;line-height:1.3">{words}</div>'
 
 
 def facts(row: Mapping) -> str:
@@ -64,7 +66,7 @@ def facts(row: Mapping) -> str:
         f"<td>{word(value)}</td></tr>"
         for key, value in shown.items()
     ]
-    return f"<table>{''.join(cells)}</table>"
+    return f"<table {_TABLE}>{''.join(cells)}</table>"
 
 
 def bars(scores: pd.DataFrame) -> str:
@@ -81,7 +83,8 @@ def bars(scores: pd.DataFrame) -> str:
             '<div style="position:absolute;left:50%;top:-2px;width:1px;height:14px;background:#555"></div></div></td>'
             f'<td style="padding:0 10px 0 6px">{row["probability"]:.2f}</td><td>{outcome(row["outcome"])}</td></tr>'
         )
-    return f"<table><caption>Probability of being inpainted</caption>{''.join(lines)}</table>"
+    caption = '<caption style="text-align:left;color:#5A5A5A">Probability of being inpainted</caption>'
+    return f"<table {_TABLE}>{caption}{''.join(lines)}</table>"
 
 
 def png_uri(picture: np.ndarray, enlarge: int = 1) -> str:

@@ -177,7 +177,7 @@ def test_the_demo_follows_hole_caption_seed_and_inpainter(visit):
     choose(tab, "arms", "regenerated")
     assert (drawn(tab, "filled") != original)[~hole_of(9, 32)].any() and drawn(tab, "difference").any()
     choose(tab, "inpainters", "Telea")
-    assert tab.locator("#seed-set").is_disabled() and "Telea paints" in tab.locator("#sentence").inner_text()
+    assert tab.locator("#seeds input").first.is_disabled() and "Telea paints" in tab.locator("#sentence").inner_text()
     filled = drawn(tab, "filled")
     assert np.array_equal(filled[~hole_of(9, 32)], original[~hole_of(9, 32)])
     choose(tab, "birds", "jay")
