@@ -35,7 +35,7 @@ def word(value: object) -> str:
 
 def outcome(name: str) -> str:
     """An outcome with its sign and colour."""
-    return f'<b style="color:{_COLOURS[name]}">{_WORDS[name]}</b>'
+    return f'<b style="white-space:nowrap;color:{_COLOURS[name]}">{_WORDS[name]}</b>'
 
 
 def found(rows: pd.DataFrame, whole: int, first: int, last: int) -> str:
@@ -131,7 +131,7 @@ def html_export(state: BrowserState, rows: pd.DataFrame, query: Query, photograp
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Selected pictures</title><style>'
         "body{font:14px/1.4 system-ui,sans-serif;margin:16px;color:#222;background:#fff}main{display:flex;flex-wrap:"
-        "wrap;gap:16px}article{border:1px solid #ccc;border-radius:6px;padding:12px;max-width:360px}img{image-rendering"
+        "wrap;gap:16px}article{border:1px solid #ccc;border-radius:6px;padding:12px;max-width:410px}img{image-rendering"
         ":pixelated;margin-right:6px}p{margin:6px 0}caption{text-align:left;color:#5A5A5A}</style></head><body>"
         f"<h1>{len(rows):,} selected pictures</h1><p>{escape(sentence(query))}.{limit}</p>{warning}"
         f"<main>{''.join(cards)}</main></body></html>"
