@@ -105,6 +105,7 @@ def demo_record(size: int = 32) -> dict[str, object]:
         birds.append({"id": f"b{bird}", "species": species, "picture": original, "said": said(0), "holes": holes})
     bands = [[0.2, 0.8], [-1, 2], [0.25, 0.75]]
     return {
-        "size": [size, size], "gain": 4, "run": "made up", "condition": "JPEG 60", "seeds": [0, 1], "bands": bands,
+        "size": [size, size], "gain": 4, "run": "made up", "condition": "JPEG 60", "seeds": [0, 1], "held_out": True,
+        "bands": bands,
         "detectors": ["sees", "blind", "soft vote"], "verdicts": ["real", "unsure", "inpainted"], "birds": birds,
     }  # fmt: skip

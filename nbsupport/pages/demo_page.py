@@ -16,6 +16,7 @@ from nbsupport import inpainters, rng
 from nbsupport.data.synthetic import BirdParameters, caption_with
 from nbsupport.detectors import degradations, scores
 from nbsupport.detectors.inspection import Inspector
+from nbsupport.errors import UserError
 from nbsupport.evaluation.calibration import VERDICTS, Band, fit_band
 from nbsupport.pages import assets
 from nbsupport.quality import attributes
@@ -51,6 +52,7 @@ def html(run: Run) -> str:
 
     Raises:
         MissingStage: chapter 4 or 6 has not run.
+        UserError: the birds are too small for their parts to be hidden.
     """
     run.require("tdanet")
     run.require("detectors")
@@ -76,6 +78,12 @@ def collect(run: Run, count: int) -> dict[str, object]:
     known = attributes.birds_of(run, session.dataset)
     birds = choose_birds(session, count)
     scenes = [scene for place in range(len(birds)) for scene in scenes_of(session, known, birds, place)]
+    if not scenes:
+        raise UserError(
+            "No part of these birds is large enough to be hidden and named. Give more photographs or a larger "
+            "`image_size` in chapter 1."
+        )
+    birds = list(dict.fromkeys(scene.image_id for scene in scenes))
     fills = list(fill(run, scenes))
     judge = Judge(run, inspector)
     pictures = [scene.photograph for scene in scenes]
@@ -98,6 +106,7 @@ def collect(run: Run, count: int) -> dict[str, object]:
         "bands": [[band.low, band.high] for band in judge.bands.values()],
         "verdicts": list(VERDICTS),
         "seeds": list(SEEDS),
+        "held_out": bool((session.photographs["split"] == session.split).all()),
         "birds": records,
     }
 

@@ -229,6 +229,13 @@ def test_fills_and_verdicts_are_those_of_the_pictures(demo):
                 assert read["verdicts"][int(said["v"][2])] == Witness.band.verdict(vote)
 
 
+def test_birds_too_small_to_hide_a_part_of_are_an_error_that_says_so(demo, birds, monkeypatch):
+    assert demo["held_out"]
+    monkeypatch.setattr(demo_page.attributes, "hidden_parts", lambda *args: [])
+    with pytest.raises(UserError, match="image_size"):
+        demo_page.collect(birds, 3)
+
+
 def test_fewer_birds_where_the_page_would_be_too_large(monkeypatch):
     monkeypatch.setattr(demo_page, "collect", lambda run, count: demo_record())
     run = types.SimpleNamespace(require=lambda stage: {})

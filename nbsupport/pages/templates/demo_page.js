@@ -108,7 +108,7 @@ function build() {
   radios("seeds", "seed", data.seeds.map((seed) => [seed, `seed ${seed}`]));
   radios("arms", "arm", Object.entries(ARMS));
   const fills = data.birds.reduce((sum, bird) => sum + bird.holes.reduce((n, hole) => n + Object.keys(hole.fills).length, 0), 0);
-  show("about", `${data.birds.length} synthetic birds that no network was trained on, ${fills} fills, and the verdicts of the run “${data.run}”, all computed when this book was built.`);
+  show("about", `${data.birds.length} synthetic birds${data.held_out ? " that no network was trained on" : ""}, ${fills} fills, and the verdicts of the run “${data.run}”, all computed when this book was built.`);
   byId("choices").addEventListener("submit", (event) => event.preventDefault());
   onWidth(showResult);
   showResult();
