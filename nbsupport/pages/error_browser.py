@@ -20,6 +20,7 @@ from nbsupport.runs import Run
 from nbsupport.widgets.browser_state import BrowserState
 
 HEAT_SIDE = 16  # cells along a side of a heat map
+_HEAT_BYTES = HEAT_SIDE**2 * 4 // 3 + 2  # of one map in base64
 #: Pictures on the page at most, so that making their heat maps takes seconds.
 MOST = 600
 
@@ -35,11 +36,13 @@ def html(run: Run) -> str:
     most = MOST
     while True:
         data = collect(state, paired, most)
-        content = assets.assembled("error_browser", "Error browser", data)
-        size, shown = len(content.encode()), len(data["items"])
-        if size < assets.LIMIT or shown <= 1:
-            return content
-        most = min(shown - 1, int(0.95 * shown * assets.LIMIT / size))
+        shown = len(data["items"])
+        size = len(assets.assembled("error_browser", "Error browser", data).encode()) + shown * _HEAT_BYTES
+        if size < assets.LIMIT or most == 0:
+            break
+        most = min(most - 1, int(0.95 * shown * assets.LIMIT / size))
+    data["heat"] = heat(state, [record["number"] for record in data["items"]])
+    return assets.assembled("error_browser", "Error browser", data)
 
 
 def collect(state: BrowserState, paired: pairs.Pairs, most: int) -> dict[str, object]:
@@ -48,7 +51,7 @@ def collect(state: BrowserState, paired: pairs.Pairs, most: int) -> dict[str, ob
     Returns:
         ``size`` (H, W), ``detectors`` (name, ensemble), ``best`` (its place among them), ``threshold``, ``counts``,
         ``values`` (of the filters), ``sheets``, ``holes``, ``items`` (one for each picture) and ``heat`` (of which
-        detector, cells of 8 bits; None if no detector has any).
+        detector, cells of 8 bits; None: :func:`html` puts them in when it is known which pictures are shown).
     """
     shown = choose(state, most)
     table = state.of_detector(*state.best)
@@ -81,7 +84,7 @@ def collect(state: BrowserState, paired: pairs.Pairs, most: int) -> dict[str, ob
         "sheets": assets.sheets(store.pictures),
         "holes": store.holes,
         "items": items,
-        "heat": heat(state, [row["number"] for row in rows]),
+        "heat": None,
     }
 
 

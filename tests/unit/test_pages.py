@@ -113,13 +113,13 @@ def test_the_page_stays_below_its_limit(monkeypatch):
 
 
 def test_heat_maps_are_kept_in_cells(monkeypatch):
-    state, paired = judged()
+    state, _ = judged()
     state.run = types.SimpleNamespace(name="x")
     monkeypatch.setattr(predict, "available", lambda run: [("sees", 0)])
     monkeypatch.setattr(predict, "load", lambda run, name, seed: None)
     ramp = np.linspace(0, 1, 32, dtype=np.float32)
     monkeypatch.setattr(heatmaps, "grad_cam", lambda trained, p: np.broadcast_to(ramp, p.shape[:3]).copy())
-    heat = error_browser.collect(state, paired, 600)["heat"]
+    heat = error_browser.heat(state, list(range(30)))
     cells = np.frombuffer(base64.b64decode(heat["values"]), np.uint8).reshape(30, heat["side"], heat["side"])
     assert heat["detector"] == "sees" and (np.diff(cells[0, 0].astype(int)) > 0).all()
 
