@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nbsupport import book, chapters
+from nbsupport import book, chapters, pages
 from nbsupport.errors import UserError
 from nbsupport.runs import Run, project_root
 
@@ -62,6 +62,15 @@ def test_status_page_names_every_chapter_with_its_time(texts, smoke_run):
 def test_chapters_show_pictures(texts):
     for chapter in chapters.all_chapters():
         assert "<img" in texts[f"notebooks/{chapter.name}.html"], chapter.name
+
+
+@pytest.mark.parametrize("name", list(pages.PAGES))
+def test_the_kernel_free_pages_hold_pictures_and_are_framed(built, texts, name):
+    alone = texts[f"_static/{name}.html"]
+    assert "data:image/webp" in alone and len(alone.encode()) < pages.assets.LIMIT
+    framed = texts[f"book/{name}.html"]
+    assert f'src="../_static/{name}.html"' in framed and f"_static/{pages.FRAME}" in framed
+    assert (built / "_static" / pages.FRAME).exists()
 
 
 def test_no_page_loads_a_widget_library(texts):

@@ -103,7 +103,7 @@ def test_the_browser_filters_and_shows_the_very_picture(visit, state):
     assert tab.locator(".thumbs button").count() == 20 and "page 1 of 2" in tab.locator("#where").inner_text()
     tab.locator("#filter-outcome").select_option("miss")
     assert tab.locator("#found").inner_text() == "6 of 36 pictures: 6 miss"
-    assert tab.locator(".thumbs button").count() == 6
+    assert tab.locator(".thumbs button").count() == 6 and tab.locator("#untouched").is_visible()
     tab.locator("#show-hole").uncheck()
     for _ in range(2):
         words = tab.locator("#facts").inner_text()
@@ -135,6 +135,14 @@ def test_the_browser_says_when_nothing_is_found_and_resets(visit):
     assert tab.locator("#found").inner_text().startswith("6 of 36")
     tab.locator("#filter-detector").select_option("1")
     assert "6 miss" in tab.locator("#found").inner_text(), "the blind one misses them too"
+
+
+def test_a_photograph_is_not_compared_with_itself(visit):
+    tab = visit("error_browser.html")
+    tab.locator("#filter-outcome").select_option("false alarm")
+    assert tab.locator("#found").inner_text() == "1 of 36 pictures: 1 false alarm"
+    assert not tab.locator("#untouched").is_visible() and not tab.locator("#changed").is_visible()
+    assert "nobody; the hole is that of its fakes" in tab.locator("#facts").inner_text()
 
 
 def test_the_browser_shows_a_similar_picture_judged_rightly(visit):
@@ -212,7 +220,7 @@ def test_pages_fit_every_width_and_both_schemes(visit, name, width, scheme):
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
     unnamed = tab.evaluate(
         """() => Array.from(document.querySelectorAll("canvas, select, input, button")).filter((one) =>
-            one.getAttribute("aria-hidden") !== "true" && !one.getAttribute("aria-label") && !one.textContent.trim()
+            one.offsetParent && one.getAttribute("aria-hidden") !== "true" && !one.getAttribute("aria-label") && !one.textContent.trim()
             && !(one.labels && one.labels.length)).map((one) => one.outerHTML.slice(0, 80))"""
     )
     assert not unnamed, "everything to look at or to press has a name"

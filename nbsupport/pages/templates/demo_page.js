@@ -1,7 +1,7 @@
 // The demo: a bird, a hole and a caption are chosen; the fill and the verdicts were computed when the book was built.
 
 const SIGNS = { real: "● real", unsure: "◆ unsure", inpainted: "▲ inpainted" };
-const KINDS = { centre: "centre", part: "a part", object: "the whole bird", strokes: "strokes" };
+const KINDS = { centre: "centre", part: "a part", object: "within the bird", strokes: "strokes" };
 const CAPTIONS = {
   "true colour": "the true colour of what is hidden",
   "another colour": "another colour for it", "another bird's": "what was written of another bird", none: "nothing is said",
@@ -74,7 +74,7 @@ function showResult() {
   const bird = data.birds[chosen.bird], hole = bird.holes[chosen.hole];
   const reads = chosen.inpainter === "tdanet", mask = holeOf(hole.hole);
   const fill = hole.fills[reads ? `tdanet ${chosen.caption} ${chosen.seed}` : "telea"];
-  byId("seed-set").disabled = byId("arm-set").disabled = !reads;
+  for (const id of ["caption-set", "seed-set", "arm-set"]) byId(id).disabled = !reads;
   const arm = reads ? chosen.arm : "spliced";
   const original = stored(bird.picture), output = stored(fill.picture);
   const picture = arm === "spliced" ? spliced(original, output, mask) : output;

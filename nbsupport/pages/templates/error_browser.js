@@ -171,7 +171,7 @@ function showDetail() {
   if (!item) return;
   const detector = Number(controls.detector.value);
   const name = outcome(item, detector);
-  const own = picture(item), hole = holeOf(item), original = item.original < 0 ? null : stored(item.original);
+  const own = picture(item), hole = holeOf(item), original = item.original < 0 || item.arm === "original" ? null : stored(item.original);
   const marked = byId("show-hole").checked && hole, heated = data.heat && byId("show-heat").checked;
   const what = item.fake ? "a fake" : "a photograph";
   byId("untouched").parentElement.hidden = byId("changed").parentElement.hidden = !original;
