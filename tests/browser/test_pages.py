@@ -220,7 +220,8 @@ def test_pages_fit_every_width_and_both_schemes(visit, name, width, scheme):
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
     unnamed = tab.evaluate(
         """() => Array.from(document.querySelectorAll("canvas, select, input, button")).filter((one) =>
-            one.offsetParent && one.getAttribute("aria-hidden") !== "true" && !one.getAttribute("aria-label") && !one.textContent.trim()
+            one.offsetParent && one.getAttribute("aria-hidden") !== "true" && !one.getAttribute("aria-label")
+            && !one.textContent.trim()
             && !(one.labels && one.labels.length)).map((one) => one.outerHTML.slice(0, 80))"""
     )
     assert not unnamed, "everything to look at or to press has a name"
