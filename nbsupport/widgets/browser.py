@@ -11,6 +11,7 @@ import numpy as np
 from nbsupport.data import index
 from nbsupport.detectors.inspection import overlay
 from nbsupport.errors import UserError
+from nbsupport.pairs.files import Encoding
 from nbsupport.plots.evaluation import outlined
 from nbsupport.runs import Run, atomic_path
 from nbsupport.widgets import browser_text, text
@@ -24,6 +25,12 @@ _CONTROL = "310px"
 _LABELS = {"kind": "hole", "inpainter": "painted by", "wrong": "wrong ones"}
 _ANY = ""  # a list that says None shows nothing at all
 _NOTHING = np.full((16, 16, 3), 244, np.uint8)
+
+
+def _thumb(picture: np.ndarray) -> bytes:
+    """A small picture as PNG; hardly compressed, since a page of them is made at every filter."""
+    factor = max(1, -(-_SMALL // picture.shape[1]))
+    return Encoding("png").encode(picture.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
 class ErrorBrowser(w.VBox):
@@ -163,7 +170,7 @@ class ErrorBrowser(w.VBox):
         for place, (image, line, _) in enumerate(self.thumbs):
             self.cells[place].layout.display = None if place < len(shown) else "none"
             if place < len(shown):
-                image.value = png(self.state.picture(shown[place]["number"]), _SMALL)
+                image.value = _thumb(self.state.picture(shown[place]["number"]))
                 line.value = browser_text.thumb(shown[place])
         self.previous.disabled, self.next.disabled = self.first == 0, end >= len(self.rows)
         pages = max(1, -(-len(self.rows) // PAGE))
