@@ -29,7 +29,7 @@ An inpainting network that paints the hole of a photograph from what is visible 
 
 | | |
 | --- | --- |
-| Trained on | {photographs:,} photographs of `{dataset}` (training split, seed {seed}); {images:,} pictures seen |
+| Trained on | {photographs:,} photographs of `{dataset}` (training split, seed {seed}); {images:,} pictures seen{before} |
 | Parameters | {parameters:,}, stored in half precision ({megabytes:.1f} MB) |
 | Time | {minutes:.0f} minutes on {device} |
 | Text encoder | pre-trained; R-precision {r_precision:.1%} on held-out photographs (chance {chance:.0%}) |
@@ -124,6 +124,7 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
         dataset=about["dataset"],
         seed=about["split_seed"],
         images=result["images"],
+        before=" since the earlier weights it began from" if training.get("start_from") else "",
         parameters=result["parameters"],
         megabytes=path.stat().st_size / 1e6,
         minutes=result["seconds"] / 60,
