@@ -16,6 +16,8 @@ from nbsupport.errors import ConfigError, unknown
 
 MaskKind = Literal["centre", "rectangles", "strokes", "object", "part"]
 MASK_KINDS: tuple[str, ...] = typing.get_args(MaskKind)
+EnsembleName = Literal["soft_vote", "weighted_vote", "stack_logistic", "stack_forest", "stack_boosting", "stack_svm"]
+ENSEMBLES: tuple[str, ...] = typing.get_args(EnsembleName)
 CaptionKind = Literal["matched", "mismatched", "empty"]
 DATASETS: tuple[str, ...] = ("synthetic", "cub", "pets", "folder")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
@@ -294,6 +296,18 @@ class RobustnessConfig(Config):
     conditions: tuple[str, ...] = ("jpeg 80", "jpeg 60", "webp 60", "resize 0.5", "blur 1", "noise 5")
     count: int = between(0, 0, 10_000_000)  # test photographs, 0: all
     arms: tuple[str, ...] = ("original", "spliced", "regenerated")
+    seed: int = between(0, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class EnsembleConfig(Config):
+    """Chapter 7: which ensembles are fitted, and the intervals of what they add."""
+
+    names: tuple[EnsembleName, ...] = ENSEMBLES
+    folds: int = between(5, 2, 100)  # by group, for the ensembles' own validation answers
+    weight_draws: int = between(100, 10, 100_000)  # fits to drawn groups, for the spread of the weights
+    draws: int = between(2000, 10, 1_000_000)  # of the bootstrap over groups
+    confidence: float = between(0.95, 0.5, 0.999)
     seed: int = between(0, 0, 2**31 - 1)
 
 

@@ -26,6 +26,10 @@ def detect(
     detector: Annotated[
         list[str] | None, typer.Option("--detector", metavar="NAME", help="Ask this one only; may be repeated.")
     ] = None,
+    ensemble: Annotated[
+        str,
+        typer.Option("--ensemble", metavar="NAME", help="What makes one answer of theirs, such as stack_logistic."),
+    ] = "soft_vote",
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FOLDER", help="Write findings.json and a heat map of each file.")
     ] = None,
@@ -42,7 +46,7 @@ def detect(
 
       python -m nbsupport detect album/ --run cub-quick --save findings
 
-      python -m nbsupport detect album/ --json > findings.jsonl
+      python -m nbsupport detect album/ --ensemble stack_logistic --json > findings.jsonl
     """
     import numpy as np
 
@@ -52,7 +56,7 @@ def detect(
     from nbsupport.runs import atomic_path, write_json
 
     files = list(inspection.find_files([path.expanduser() for path in paths]))
-    inspector = inspection.Inspector(statuses.open_existing(run_name), detector or ())
+    inspector = inspection.Inspector(statuses.open_existing(run_name), detector or (), ensemble)
     table = Table(Column("File", overflow="fold"), "Verdict", "Probability", "Trust", "Detectors")
     kept = []
     shown = track(files, "looking", console=err, transient=True, disable=as_json or not err.is_terminal)
@@ -70,13 +74,17 @@ def detect(
             with atomic_path(save / f"{number:05d}_{path.stem}.png") as temporary:
                 Image.fromarray(seen).save(temporary)
     if save is not None:
-        write_json(save / "findings.json", {"run": run_name, "band": inspector.band.to_mapping(), "findings": kept})
+        write_json(
+            save / "findings.json",
+            {"run": run_name, "ensemble": ensemble, "band": inspector.band.to_mapping(), "findings": kept},
+        )
     if as_json:
         return
     out.print(table)
     low, high = inspector.band.low, inspector.band.high
     out.print(
-        f"Unsure between {low:.2f} and {high:.2f}. Trust is that of validation pictures of the run {plain(run_name)}; "
+        f"One answer by {ensemble}. Unsure between {low:.2f} and {high:.2f}. Trust is that of validation "
+        f"pictures of the run {plain(run_name)}; "
         "photographs of another kind may be judged worse."
     )
     if save is not None:

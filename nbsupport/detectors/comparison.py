@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from nbsupport.config import EvaluationConfig
-from nbsupport.detectors import ensemble, predict, scores
+from nbsupport.detectors import scores
 from nbsupport.evaluation import metrics, paired
 from nbsupport.evaluation.statistics import Interval, bootstrap_groups
 from nbsupport.runs import Run
@@ -214,38 +214,6 @@ def detectors(run: Run, config: EvaluationConfig) -> dict[str, object]:
             "gap": gaps(table, config),
             "pairwise": pairwise(table),
             "best_on_validation": best_on_validation(table),
-        },
-    )
-
-
-def ensembles(run: Run, config: EvaluationConfig) -> dict[str, object]:
-    """Judge ensembles beside their members and write ``results/ensembles.json``; returns it.
-
-    ``differences`` holds, for each ensemble, seed and arm, its AUROC minus that of the member that was best on
-    validation, with the paired interval and what it allows to say.
-    """
-    table = scores.all_scores(run)
-    single = table[~table["detector"].isin(ensemble.NAMES)]
-    best, differences = best_on_validation(single), []
-    for name in ensemble.NAMES:
-        for seed, member in best.items():
-            own, other = (table[(table["detector"] == n) & (table["seed"] == seed)] for n in (name, member))
-            for arm in fake_arms(own):
-                found = difference(of_arm(own, arm), of_arm(other, arm), config)
-                entry = {"ensemble": name, "seed": seed, "arm": arm, "against": member}
-                differences.append({**entry, **found, "verdict": verdict(found)})
-    held = ensemble.stacks(run)
-    return run.write_result(
-        "ensembles",
-        {
-            "confidence": config.confidence,
-            "draws": config.draws,
-            "members": [f"{name} seed {seed}" for name, seed in predict.available(run)],
-            "metrics": metric_table(table, config),
-            "gap": gaps(table, config),
-            "differences": differences,
-            "stack": {str(seed): stack for seed, stack in held.items()},
-            "agreement": {arm: agreement(single, arm).to_dict("records") for arm in fake_arms(single)},
         },
     )
 

@@ -1,131 +1,61 @@
-"""Ensembles: several detectors' answers made into one.
+"""The stage "ensembles": every ensemble of a run fitted, kept, and asked about every picture.
 
-``soft_vote`` is the mean of the calibrated probabilities: nothing to fit, so nothing to overfit. :class:`Stack` is a
-logistic regression over the logits (Wolpert 1992), fitted on *validation* photographs, which the detectors were not
-trained on; a stack fitted on training scores would learn to trust whoever memorised most. Its own validation scores
-come from folds by group, so that they are not those of pictures it was fitted on. It is kept as plain numbers in JSON.
-Not here: whether an ensemble is better than its best member (:mod:`.comparison`).
+The names are those of ``config.ENSEMBLES``. What they are stands in ``ensembles.combiners``, why nothing leaks into
+them in ``ensembles.folds``. Not here: whether one is better than its best member (``ensembles.report``).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
+from scipy.special import expit
 
-from nbsupport import rng
-from nbsupport.config import EvaluationConfig
+from nbsupport.config import ENSEMBLES, EnsembleConfig
 from nbsupport.detectors import scores
-from nbsupport.errors import UserError
-from nbsupport.runs import Run, read_json, write_json
+from nbsupport.detectors.ensembles import combiners, folds, storage
+from nbsupport.detectors.ensembles.combiners import Combiner
+from nbsupport.detectors.ensembles.folds import KEYS, matrix
+from nbsupport.errors import ConfigError, MissingStage, UserError, unknown
+from nbsupport.runs import Run
 
-SOFT_VOTE, STACK = "soft_vote", "stack"
-NAMES = (SOFT_VOTE, STACK)
-_KEYS = ["path", "seed", "condition"]
-_FOLDS = 5
-_CERTAIN = 1e-6  # probabilities are kept this far from 0 and 1 before their log-odds are taken
+SOFT_VOTE = "soft_vote"
+NAMES: tuple[str, ...] = ENSEMBLES
+
+__all__ = ["NAMES", "SOFT_VOTE", "check", "load", "loaded", "make", "matrix", "rows", "soft_vote", "stacked"]
 
 
-def matrix(table: pd.DataFrame, column: str = "logit") -> pd.DataFrame:
-    """Answers side by side: index (path, seed, condition), one column for each detector, in the table's order.
-
-    Raises:
-        UserError: fewer than two detectors, or one that has not scored every picture.
-    """
-    names = list(dict.fromkeys(table["detector"]))
-    if len(names) < 2:
-        raise UserError(
-            f"An ensemble needs at least two detectors, this run has {', '.join(names) or 'none'}. Add one to `names` "
-            "in chapter 6 and run it again."
-        )
-    wide = table.pivot(index=_KEYS, columns="detector", values=column)[names]
-    if wide.isna().to_numpy().any():
-        lacking = wide.columns[wide.isna().any()].tolist()
-        raise UserError(f"Not every picture was scored by {', '.join(lacking)}. Run chapter 6 again.")
-    return wide
+def check(name: str) -> str:
+    """The name itself if there is such an ensemble; raises ConfigError that names the nearest one if not."""
+    if name not in NAMES:
+        raise ConfigError(unknown("ensemble", name, NAMES))
+    return name
 
 
 def soft_vote(table: pd.DataFrame) -> pd.DataFrame:
-    """The mean of the detectors' probabilities, as rows of the score table."""
+    """The mean of the detectors' probabilities, as rows of the score table. Nothing is fitted."""
     probability = matrix(table, "probability").mean(axis=1)
-    return _rows(table, logit(probability.clip(_CERTAIN, 1 - _CERTAIN)), SOFT_VOTE)
+    return rows(table, pd.Series(combiners.log_odds(probability.to_numpy()), probability.index), SOFT_VOTE)
 
 
-@dataclass(frozen=True)
-class Stack:
-    """A logistic regression over detectors' calibrated logits.
+def stacked(
+    table: pd.DataFrame, name: str = "stack_logistic", seed: int = 0, count: int = 5
+) -> tuple[pd.DataFrame, dict[int, Combiner]]:
+    """Fit one ensemble for each seed of the detectors; its answers as rows of the score table, and the ensembles.
 
-    Attributes:
-        detectors: in the order of `coefficients`.
-        coefficients: how much each detector's logit counts; all about 1/n: the stack has found nothing a vote lacks.
-        intercept: added to the sum.
+    Args: table: the score table of single detectors. name: of the ensemble. seed, count: of its folds.
     """
-
-    detectors: tuple[str, ...]
-    coefficients: tuple[float, ...]
-    intercept: float
-
-    @classmethod
-    def fit(cls, logits: np.ndarray, labels: np.ndarray, detectors: Sequence[str]) -> Self:
-        """Fit on logits (N, D) and labels (N,) of 0 and 1; both classes weigh the same, whatever their numbers."""
-        model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000).fit(logits, labels)
-        return cls(tuple(detectors), tuple(map(float, model.coef_[0])), float(model.intercept_[0]))
-
-    def logits(self, logits: np.ndarray) -> np.ndarray:
-        """(N, D) logits of the detectors -> (N,) log-odds of the stack."""
-        return logits @ np.array(self.coefficients) + self.intercept
-
-    def save(self, path: Path) -> None:
-        """Write the numbers as JSON."""
-        write_json(path, self)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote."""
-        held = read_json(path)
-        return cls(tuple(held["detectors"]), tuple(held["coefficients"]), held["intercept"])
-
-
-def out_of_fold(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, detectors: Sequence[str], seed: int):
-    """(N,) log-odds of every picture from a stack that was fitted without that picture's group."""
-    folds = min(_FOLDS, len(np.unique(groups)))
-    if folds < 2:
-        raise UserError("A stack needs validation pictures of at least two groups. Use more photographs in chapter 1.")
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=rng.torch_seed(seed, "folds") % 2**32)
-    held_out = np.empty(len(labels))
-    for fitted, other in splitter.split(logits, labels, groups):
-        held_out[other] = Stack.fit(logits[fitted], labels[fitted], detectors).logits(logits[other])
-    return held_out
-
-
-def stacked(table: pd.DataFrame, seed: int = 0) -> tuple[pd.DataFrame, dict[int, Stack]]:
-    """Fit one stack for each seed of the detectors; their answers as rows of the score table, and the stacks.
-
-    Validation rows are answered out of fold, all others by the stack that was fitted on the whole validation split.
-    """
-    parts, stacks = [], {}
+    parts, fitted = [], {}
     for number, own in table.groupby("seed", sort=True):
-        wide = matrix(own)
-        facts = own.drop_duplicates(_KEYS).set_index(_KEYS).loc[wide.index]
-        labels, logits, names = facts["label"].to_numpy(), wide.to_numpy(), wide.columns.tolist()
-        fitting = (facts["split"] == "validation").to_numpy()
-        stacks[number] = Stack.fit(logits[fitting], labels[fitting], names)
-        answers = stacks[number].logits(logits)
-        groups = facts["group"].to_numpy()[fitting]
-        answers[fitting] = out_of_fold(logits[fitting], labels[fitting], groups, names, seed)
-        parts.append(_rows(own, pd.Series(answers, wide.index), STACK))
-    return pd.concat(parts, ignore_index=True), stacks
+        answers, fitted[int(number)] = folds.combine(own, check(name), seed, count)
+        parts.append(rows(own, answers, name))
+    return pd.concat(parts, ignore_index=True), fitted
 
 
-def make(run: Run, config: EvaluationConfig) -> pd.DataFrame:
-    """The stage "ensembles": soft vote and stack of all detectors of this run; returns their score table.
+def make(run: Run, config: EnsembleConfig) -> pd.DataFrame:
+    """The stage "ensembles": all of `config.names` over all detectors of this run; returns their score table.
 
-    Writes ``scores_ensembles.parquet`` and ``checkpoints/stack_seed<k>.json``.
+    Writes ``scores_ensembles.parquet`` and ``checkpoints/ensemble_<name>_seed<k>.json`` or ``.skops``.
 
     Raises:
         MissingStage: chapter 6 has not run.
@@ -134,26 +64,57 @@ def make(run: Run, config: EvaluationConfig) -> pd.DataFrame:
     stage = run.stage("ensembles", config, needs=("detectors",))
     if not stage.finished:
         with stage:
-            single = scores.load(run)
-            table, stacks = stacked(single, config.seed)
-            for seed, stack in stacks.items():
-                path = run / "checkpoints" / f"stack_seed{seed}.json"
-                stack.save(path)
-                stage.outputs(path)
-            scores.write(run, scores.ENSEMBLES, [soft_vote(single), table])
+            single, tables = scores.load(run), []
+            for name in config.names:
+                table, fitted = stacked(single, name, config.seed, config.folds)
+                tables.append(table)
+                for seed, combiner in fitted.items():
+                    path = run / "checkpoints" / f"ensemble_{name}_seed{seed}{storage.suffix(combiner)}"
+                    storage.save(combiner, path)
+                    stage.outputs(path)
+            scores.write(run, scores.ENSEMBLES, tables)
             stage.outputs(scores.ENSEMBLES)
     return pd.read_parquet(run / scores.ENSEMBLES)
 
 
-def stacks(run: Run) -> dict[int, Stack]:
-    """The fitted stacks of a run, by seed of the detectors; raises :class:`MissingStage` before chapter 7."""
-    outputs = run.require("ensembles")["outputs"]
-    paths = [run / name for name in outputs if Path(name).suffix == ".json"]
-    return {int(path.stem.removeprefix("stack_seed")): Stack.load(path) for path in paths}
+def loaded(run: Run, name: str) -> dict[int, Combiner]:
+    """The fitted ensembles of one name, by seed of the detectors.
+
+    Raises:
+        MissingStage: chapter 7 has not run on these detectors, or without this ensemble. ConfigError: no such name.
+        UserError: a file is damaged.
+    """
+    record, detectors = run.record("ensembles"), run.require("detectors")
+    start = f"ensemble_{check(name)}_seed"
+    again = f"Fit it with: python -m nbsupport run --run {run.name} --only 7"
+    if record is None or record["inputs"]["detectors"] != detectors["fingerprint"]:
+        raise MissingStage(f"The run '{run.name}' has no ensembles of its present detectors. {again}")
+    paths = [run / file for file in record["outputs"] if Path(file).name.startswith(start)]
+    if not paths:
+        raise MissingStage(f"Chapter 7 ran in '{run.name}' without the ensemble '{name}'. {again}")
+    return {int(path.stem.removeprefix(start)): storage.load(path) for path in paths}
 
 
-def _rows(table: pd.DataFrame, logits: pd.Series, name: str) -> pd.DataFrame:
+def load(run: Run, name: str, members: Sequence[str]) -> tuple[Combiner, int | None]:
+    """The ensemble that ``detect`` asks, and the seed of its members (None: any).
+
+    A soft vote needs no fit and takes whichever `members` there are; every other one needs those it was fitted on.
+    """
+    if check(name) == SOFT_VOTE:
+        return combiners.fit_soft(np.empty((0, 0)), np.empty(0), np.empty(0), members, 0), None
+    fitted = loaded(run, name)
+    seed = min(fitted)
+    lacking = [member for member in fitted[seed].detectors if member not in members]
+    if lacking:
+        raise UserError(
+            f"The ensemble '{name}' was fitted with {', '.join(lacking)}, which is not asked. Leave out --detector, or "
+            f"use --ensemble {SOFT_VOTE}."
+        )
+    return fitted[seed], seed
+
+
+def rows(table: pd.DataFrame, logits: pd.Series, name: str) -> pd.DataFrame:
     """Rows of the score table for log-odds indexed by (path, seed, condition)."""
-    facts = table.drop_duplicates(_KEYS).set_index(_KEYS).loc[logits.index].reset_index()
+    facts = table.drop_duplicates(KEYS).set_index(KEYS).loc[logits.index].reset_index()
     values = logits.to_numpy()
     return facts.assign(detector=name, logit=values, probability=expit(values))[list(scores.COLUMNS)]

@@ -16,7 +16,8 @@ from PIL import Image
 from scipy.special import expit
 
 from nbsupport.data import geometry, images
-from nbsupport.detectors import predict, scores
+from nbsupport.detectors import ensemble, predict, scores
+from nbsupport.detectors.ensembles import combiners
 from nbsupport.errors import ConfigError, MissingStage, UnusableImage
 from nbsupport.evaluation.calibration import Band, fit_band, trust
 from nbsupport.evaluation.statistics import Interval
@@ -34,7 +35,7 @@ class Finding:
 
     Attributes:
         problem: why the file could not be read; empty if it was, and all that follows is None if it was not.
-        verdict: real, unsure or inpainted. probability: mean of the detectors' (the soft vote). detectors: of each one.
+        verdict: real, unsure or inpainted. probability: the ensemble's. detectors: of each one. ensemble: its name.
         trusted: of validation pictures with such a probability, the share that was inpainted, {value, low, high}.
         heat: (h, w) float32 in [0, 1], the mean probability of the windows over each part of the photograph; None for
             one that is too small.
@@ -46,6 +47,7 @@ class Finding:
     height: int | None = None
     verdict: str | None = None
     probability: float | None = None
+    ensemble: str | None = None
     detectors: dict[str, float] | None = None
     trusted: Interval | None = None
     heat: np.ndarray | None = None
@@ -58,14 +60,15 @@ class Finding:
 class Inspector:
     """The detectors of a run and what validation pictures say about their probabilities.
 
-    Args: names: of detectors (default: all); the first seed of each is asked.
+    Args: names: of detectors (default: all). voice: the ensemble that makes one answer of theirs; a soft vote asks the
+    first seed of each detector, any other one the seed that it was fitted on.
 
     Raises:
-        MissingStage: the run has no trained detectors. ConfigError: one that it does not have.
+        MissingStage: the run has no trained detectors, or not this ensemble. ConfigError: a name that it does not have.
     """
 
-    def __init__(self, run: Run, names: Sequence[str] = ()) -> None:
-        held: dict[str, int] = {}
+    def __init__(self, run: Run, names: Sequence[str] = (), voice: str = ensemble.SOFT_VOTE) -> None:
+        self.voice, held = ensemble.check(voice), {}
         for name, seed in predict.available(run):
             held.setdefault(name, seed)
         if not held:
@@ -74,12 +77,18 @@ class Inspector:
         wrong = [name for name in names if name not in held]
         if wrong:
             raise ConfigError(f"The run '{run.name}' has no detector '{wrong[0]}'. It has: {', '.join(held)}.")
-        self.trained = [predict.load(run, name, held[name]) for name in dict.fromkeys(names or held)]
+        self.combiner, own = ensemble.load(run, voice, list(dict.fromkeys(names or held)))
+        self.trained = [predict.load(run, n, held[n] if own is None else own) for n in self.combiner.detectors]
         self.size = self.trained[0].record["image_size"]
-        table = scores.load(run)
+        self.validation = self._validation(run, own)
+
+    def _validation(self, run: Run, own: int | None) -> pd.DataFrame:
+        """What the ensemble says of validation pictures; of fitted ones, the answers out of fold."""
+        table = scores.load(run) if own is None else pd.read_parquet(run / scores.ENSEMBLES)
         table = table[(table["split"] == "validation") & (table["condition"] == scores.CLEAN)]
-        asked = pd.concat([table[(table["detector"] == t.name) & (table["seed"] == t.seed)] for t in self.trained])
-        self.validation = asked.groupby("path").agg({"probability": "mean", "label": "first", "group": "first"})
+        asked = {(t.name, t.seed) for t in self.trained} if own is None else {(self.voice, own)}
+        kept = [pair in asked for pair in zip(table["detector"], table["seed"], strict=True)]
+        return table[kept].groupby("path").agg({"probability": "mean", "label": "first", "group": "first"})
 
     @cached_property
     def band(self) -> Band:
@@ -90,6 +99,10 @@ class Inspector:
         """Detector -> probability of each of (N, S, S, 3) uint8 pictures."""
         return {trained.name: expit(predict.score(trained, pictures)) for trained in self.trained}
 
+    def combined(self, each: dict[str, np.ndarray]) -> np.ndarray:
+        """(N,) probability of the ensemble, from what :meth:`probabilities` returns."""
+        return expit(self.combiner.logits(combiners.log_odds(np.stack(list(each.values()), axis=1))))
+
     def inspect(self, path: Path, heat: bool = True) -> Finding:
         """Look at one file; a file that is no photograph is a finding with a problem, not an error."""
         try:
@@ -98,8 +111,8 @@ class Inspector:
             return Finding(path, str(error))
         frame = geometry.choose_frame(image.width, image.height, None, "crop")
         square = geometry.cut_image(image, frame, self.size)
-        each = {name: float(p[0]) for name, p in self.probabilities(square[None]).items()}
-        probability = float(np.mean(list(each.values())))
+        each = self.probabilities(square[None])
+        probability = float(self.combined(each)[0])
         known = self.validation
         trusted = trust(known["label"] == 1, known["probability"].to_numpy(), known["group"].to_numpy(), probability)
         return Finding(
@@ -108,7 +121,8 @@ class Inspector:
             height=image.height,
             verdict=self.band.verdict(probability),
             probability=probability,
-            detectors=each,
+            ensemble=self.voice,
+            detectors={name: float(own[0]) for name, own in each.items()},
             trusted=trusted,
             heat=self.heat(image) if heat else None,
         )
@@ -123,7 +137,7 @@ class Inspector:
         picture = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
         tops, lefts = (_starts(side, size) for side in (height, width))
         windows = np.stack([picture[top : top + size, left : left + size] for top in tops for left in lefts])
-        each = np.mean(list(self.probabilities(windows).values()), axis=0)
+        each = self.combined(self.probabilities(windows))
         total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
         for n, (top, left) in enumerate((top, left) for top in tops for left in lefts):
             total[top : top + size, left : left + size] += each[n]
