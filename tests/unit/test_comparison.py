@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from test_ensemble import make_scores
 
 from nbsupport.config import DetectorConfig, EvaluationConfig
-from nbsupport.detectors import comparison, ensemble, scores
+from nbsupport.detectors import comparison, scores
 from nbsupport.runs import Run, write_json
 
 CONFIG = EvaluationConfig(draws=200)
@@ -104,18 +104,6 @@ def test_results_hold_every_detector_arm_and_metric(run):
     assert result["best_on_validation"] == {"0": "b"}
     printed = comparison.flat(result["metrics"], ["auroc", "accuracy"])
     assert len(printed) == 6 and "[" in printed.iloc[0, 0]
-
-
-def test_ensembles_are_judged_beside_their_best_member(run):
-    ensemble.make(run, CONFIG)
-    result = comparison.ensembles(run, CONFIG)
-    assert {record["detector"] for record in result["metrics"]} == {"a", "b", *ensemble.NAMES}
-    assert {(d["ensemble"], d["arm"]) for d in result["differences"]} == {
-        (name, arm) for name in ensemble.NAMES for arm in ("regenerated", "spliced", "all")
-    }
-    assert all(d["against"] == "b" and d["low"] <= d["value"] <= d["high"] for d in result["differences"])
-    assert result["stack"]["0"]["detectors"] == ["a", "b"]
-    assert len(result["agreement"]["spliced"]) == 1
 
 
 def test_others_numbers_are_fractions():

@@ -1,16 +1,19 @@
-"""Ensembles: the vote is a mean, the stack is fitted on validation alone, and neither loses a picture."""
+"""Ensembles: fitted on validation alone and by group, kept without pickle, the same after loading."""
 
-import json
+import pickle
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from nbsupport.config import DetectorConfig, EvaluationConfig
+from nbsupport.config import DetectorConfig, EnsembleConfig
 from nbsupport.detectors import ensemble, scores
-from nbsupport.errors import MissingStage, UserError
+from nbsupport.detectors.ensembles import combiners, folds, splitting, storage
+from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.runs import Run
 
 
@@ -72,64 +75,182 @@ def test_certain_members_do_not_make_the_vote_infinite():
     assert np.isfinite(ensemble.soft_vote(table)["logit"]).all()
 
 
-def test_two_that_err_independently_are_better_than_one():
+FITTED = ensemble.NAMES[1:]
+SMALL = EnsembleConfig(names=("soft_vote", "weighted_vote", "stack_logistic", "stack_svm"), draws=20)
+
+
+def arrays(table: pd.DataFrame):
+    wide = ensemble.matrix(table[table["split"] == "validation"])
+    facts = folds.facts_of(table, wide.index)
+    return wide.to_numpy(), facts["label"].to_numpy(), facts["group"].to_numpy(), wide.columns.tolist()
+
+
+@pytest.mark.parametrize("name", ensemble.NAMES)
+def test_two_that_err_independently_are_better_than_one(name):
     table = make_scores(600, skills=(1.0, 1.0))
     alone = max(auroc(own) for _, own in table.groupby("detector"))
-    assert auroc(ensemble.soft_vote(table)) > alone + 0.02
-    assert auroc(ensemble.stacked(table)[0]) > alone + 0.02
+    rows, _ = ensemble.stacked(table, name)
+    assert len(rows) == len(table) // 2 and auroc(rows) > alone + 0.015
+    assert rows["probability"].between(0, 1).all() and rows["probability"].std() > 0.1
 
 
 def test_the_stack_learns_whom_to_trust():
-    rows, stacks = ensemble.stacked(make_scores(600, skills=(2.0, 0.0)))
-    good, useless = stacks[0].coefficients
-    assert good > 5 * abs(useless) and stacks[0].detectors == ("a", "b")
-    assert auroc(rows) > 0.9
+    table = make_scores(600, skills=(2.0, 0.0))
+    good, useless = ensemble.stacked(table)[1][0].coefficients
+    assert good > 5 * abs(useless)
+    weights = ensemble.stacked(table, "weighted_vote")[1][0].weights
+    assert weights[0] > 0.9 and sum(weights) == pytest.approx(1) and min(weights) >= 0
 
 
-def test_the_stack_never_sees_test_labels():
-    table = make_scores(100)
+def test_the_weights_are_those_of_the_least_loss():
+    """Against a search on a grid."""
+    logits, labels, groups, names = arrays(make_scores(120, skills=(1.0, 1.5)))
+    found = combiners.fit("weighted_vote", logits, labels, groups, names).weights[0]
+    weight, probability = combiners.even(labels), expit(logits)
+    shares = np.linspace(0, 1, 2001)
+    mixed = probability[:, :1] * shares + probability[:, 1:] * (1 - shares)
+    loss = -(weight[:, None] * np.log(np.where(labels[:, None] == 1, mixed, 1 - mixed))).sum(0)
+    assert found == pytest.approx(shares[loss.argmin()], abs=2e-3)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_neither_test_nor_training_labels_are_seen(name):
+    table = make_scores(60)
     other = table.copy()
     other.loc[other["split"] == "test", "label"] = 0
-    rows, stacks = ensemble.stacked(table)
-    other_rows, other_stacks = ensemble.stacked(other)
-    assert stacks == other_stacks and np.array_equal(rows["logit"], other_rows["logit"])
+    rows, again = (ensemble.stacked(held, name)[0] for held in (table, other))
+    assert np.array_equal(rows["logit"], again["logit"])
 
 
-def test_validation_answers_are_out_of_fold():
-    """With noise for features, a stack that answers on what it was fitted on looks better than chance."""
+def test_a_member_that_remembers_its_training_pictures_gains_nothing():
+    """It is perfect on the training split and guesses elsewhere; a stack of training answers would follow it."""
+    table = make_scores(600, skills=(1.0, 0.0))
+    groups = table["group"].to_numpy()
+    table.loc[groups % 4 == 0, "split"] = "train"
+    known = (table["detector"] == "b") & (table["split"] == "train")
+    table.loc[known, "logit"] = 8.0 * table.loc[known, "label"] - 4
+    table["probability"] = expit(table["logit"])
+    for name in FITTED:
+        rows, fitted = ensemble.stacked(table, name)
+        assert auroc(rows) < auroc(table[table["detector"] == "a"]) + 0.02
+        if name == "stack_logistic":
+            good, memory = fitted[0].coefficients
+            assert good > 5 * abs(memory)
+
+
+def test_no_group_is_on_both_sides_of_a_fold():
     generator = np.random.default_rng(0)
-    logits, labels, groups = generator.normal(size=(60, 24)), np.arange(60) % 2, np.arange(60) // 2
-    names = [f"n{n}" for n in range(24)]
-    inside = ensemble.Stack.fit(logits, labels, names).logits(logits)
-    outside = ensemble.out_of_fold(logits, labels, groups, names, seed=0)
-    assert roc_auc_score(labels, inside) > 0.7 > 0.6 > roc_auc_score(labels, outside)
-    # A picture's answer does not change with the labels of its own group.
-    flipped = labels.copy()
-    flipped[groups == 7] = 1 - flipped[groups == 7]
-    again = ensemble.out_of_fold(logits, flipped, groups, names, seed=0)
-    assert np.allclose(again[groups == 7], outside[groups == 7])
+    groups, labels = generator.integers(0, 30, 200), generator.integers(0, 2, 200)
+    seen = np.zeros(200, int)
+    for fitted, other in splitting.by_group(labels, groups, 5, 0):
+        assert not set(groups[fitted]) & set(groups[other])
+        seen[other] += 1
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_a_picture_is_answered_by_a_stack_that_has_not_met_its_group(name):
+    logits, labels, groups, names = arrays(make_scores(40))
+    first = folds.out_of_fold(name, logits, labels, groups, names)
+    own = groups == groups[0]
+    # Stratification may move the folds when labels change: shuffle within the group, which keeps its counts.
+    moved = labels.copy()
+    moved[own] = np.roll(labels[own], 1)
+    again = folds.out_of_fold(name, logits, moved, groups, names)
+    assert np.allclose(first[own], again[own]) and not np.array_equal(moved, labels)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_labels_in_disorder_give_chance(name):
+    """Permutation null: out of fold nothing is found, where a forest finds much among what it was fitted on."""
+    table = make_scores(160, skills=(1.0, 1.0, 1.0))
+    logits, labels, groups, names = arrays(table)
+    found = []
+    for seed in range(4):
+        mixed = np.random.default_rng(seed).permutation(labels)
+        found.append(roc_auc_score(mixed, folds.out_of_fold(name, logits, mixed, groups, names, folds=3)))
+    assert abs(np.mean(found) - 0.5) < 0.1
+    if name == "stack_forest":
+        inside = combiners.fit(name, logits, mixed, groups, names).logits(logits)
+        assert roc_auc_score(mixed, inside) > 0.75
+
+
+def test_a_group_in_two_splits_is_refused():
+    table = make_scores(20)
+    table["group"] = 0
+    with pytest.raises(UserError, match="in the validation split and in another"):
+        ensemble.stacked(table)
+
+
+@pytest.mark.parametrize("name", ensemble.NAMES)
+def test_round_trip(name, tmp_path):
+    logits, labels, groups, names = arrays(make_scores(60))
+    fitted = combiners.fit(name, logits, labels, groups, names)
+    path = tmp_path / f"kept{storage.suffix(fitted)}"
+    storage.save(fitted, path)
+    held = storage.load(path)
+    assert held.detectors == ("a", "b") and type(held) is type(fitted)
+    assert np.array_equal(held.logits(logits), fitted.logits(logits))
+    with pytest.raises(pickle.UnpicklingError):
+        pickle.loads(path.read_bytes())
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError, match="damaged.*--only 7"):
+        storage.load(path)
+    path.unlink()
+    with pytest.raises(UserError, match="is missing.*--only 7"):
+        storage.load(path)
+
+
+def test_types_that_are_not_trusted_are_refused(tmp_path):
+    path = tmp_path / "strange.skops"
+    path.write_bytes(skops.io.dumps({"detectors": ["a"], "model": timedelta(1), "slope": 1.0, "intercept": 0.0}))
+    with pytest.raises(UserError, match="not trusted .*timedelta.*not opened"):
+        storage.load(path)
+    path.write_bytes(skops.io.dumps({"detectors": ["a"], "model": 3, "slope": 1.0, "intercept": 0.0}))
+    with pytest.raises(UserError, match="damaged"):
+        storage.load(path)
 
 
 def test_the_stage_writes_loads_and_joins(run, capsys):
-    made = ensemble.make(run, EvaluationConfig(draws=20))
-    assert set(made["detector"]) == set(ensemble.NAMES) and set(made["seed"]) == {0, 1}
+    made = ensemble.make(run, SMALL)
+    assert set(made["detector"]) == set(SMALL.names) and set(made["seed"]) == {0, 1}
     table = scores.all_scores(run)
-    assert set(table["detector"]) == {"a", "b", "soft_vote", "stack"}
+    assert set(table["detector"]) == {"a", "b", *SMALL.names}
     assert table.groupby(["detector", "seed"]).size().nunique() == 1
-    ensemble.make(run, EvaluationConfig(draws=20))
+    ensemble.make(run, SMALL)
     assert "finished before" in capsys.readouterr().out
-    held = ensemble.stacks(run)
-    fresh = ensemble.stacked(scores.load(run))[1]
-    assert held == fresh and set(held) == {0, 1}
-    text = (run / "checkpoints" / "stack_seed0.json").read_text()
-    assert set(json.loads(text)) == {"detectors", "coefficients", "intercept"}
+    for name in SMALL.names:
+        held, own = ensemble.loaded(run, name), made[made["detector"] == name]
+        assert set(held) == {0, 1}
+        test = own[(own["split"] == "test") & (own["seed"] == 1)].set_index("path")["logit"]
+        single = scores.load(run).query("seed == 1 and split == 'test'")
+        wide = ensemble.matrix(single)
+        again = pd.Series(held[1].logits(wide.to_numpy()), wide.index.get_level_values("path"))
+        assert np.allclose(again[test.index], test)
+    with pytest.raises(MissingStage, match="without the ensemble 'stack_forest'"):
+        ensemble.loaded(run, "stack_forest")
+    with pytest.raises(ConfigError, match="Did you mean 'stack_logistic'"):
+        ensemble.loaded(run, "stack_logistics")
+    assert ensemble.load(run, "stack_logistic", ["a", "b", "c"])[1] == 0
+    with pytest.raises(UserError, match="was fitted with b"):
+        ensemble.load(run, "stack_logistic", ["a"])
+
+
+def test_the_spread_of_weights_holds_the_weights():
+    table = make_scores(200, skills=(1.5, 0.5))
+    for name in ("weighted_vote", "stack_logistic"):
+        found = folds.weight_spread(table, name, draws=30)
+        assert all(own["low"] <= own["value"] <= own["high"] for own in found.values())
+        assert found["a"]["value"] > found["b"]["value"]
 
 
 def test_ensembles_of_other_detectors_are_left_out(run):
-    ensemble.make(run, EvaluationConfig(draws=20))
+    ensemble.make(run, SMALL)
     with run.stage("detectors", DetectorConfig(names=("a", "b"), epochs=1)):
         pass
     assert set(scores.all_scores(run)["detector"]) == {"a", "b"}
+    with pytest.raises(MissingStage, match="no ensembles of its present detectors"):
+        ensemble.loaded(run, "stack_logistic")
 
 
 def test_what_cannot_be_combined_is_explained(run, tmp_path):
@@ -139,6 +260,6 @@ def test_what_cannot_be_combined_is_explained(run, tmp_path):
     with pytest.raises(UserError, match="scored by b"):
         ensemble.soft_vote(table.iloc[:-1])
     with pytest.raises(MissingStage, match="--only 1-6"):
-        ensemble.make(Run(tmp_path / "empty"), EvaluationConfig())
+        ensemble.make(Run(tmp_path / "empty"), EnsembleConfig())
     with pytest.raises(UserError, match="at least two groups"):
-        ensemble.out_of_fold(np.zeros((4, 2)), np.array([0, 1, 0, 1]), np.zeros(4), "ab", 0)
+        folds.out_of_fold("stack_logistic", np.zeros((4, 2)), np.array([0, 1, 0, 1]), np.zeros(4), "ab")
