@@ -129,7 +129,7 @@ def _models(seed: int) -> dict[str, Any]:
         "stack_boosting": GradientBoostingClassifier(
             n_estimators=25, max_depth=2, learning_rate=0.15, subsample=0.8, random_state=number
         ),
-        "stack_svm": make_pipeline(StandardScaler(), SVC(C=1.0, class_weight="balanced")),
+        "stack_svm": make_pipeline(StandardScaler(), SVC(C=1.0, class_weight="balanced", random_state=number)),
     }
 
 
