@@ -10,8 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from nbsupport.__main__ import app
-from nbsupport.config import DetectorConfig
-from nbsupport.detectors import inspection
+from nbsupport.config import DetectorConfig, EnsembleConfig
+from nbsupport.detectors import ensemble, inspection, scores
 from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.evaluation import calibration
 from nbsupport.runs import Run
@@ -125,3 +125,24 @@ def test_what_is_missing_is_named(run, tmp_path):
         inspection.Inspector(Run(tmp_path / "untrained"))
     with pytest.raises(ConfigError):
         inspection.Inspector(run, ["swin_tiny"])
+
+
+def test_an_ensemble_gives_the_answer(run, tmp_path):
+    path = tmp_path / "x.png"
+    Image.fromarray(detector_data.photograph(3, 80)).save(path)
+    fresh = invoke(path, "--run", run.path, "--ensemble", "stack_logistic")
+    assert fresh.exit_code == 2 and "--only 7" in fresh.output, "chapter 7 has not run"
+    ensemble.make(run, EnsembleConfig(names=("soft_vote", "stack_logistic", "stack_svm")))
+    for name in ("stack_logistic", "stack_svm"):
+        inspector = inspection.Inspector(run, voice=name)
+        stack, found = ensemble.loaded(run, name)[0], inspector.inspect(path, heat=False)
+        each = np.array([found.detectors[member] for member in stack.detectors])
+        expected = 1 / (1 + np.exp(-stack.logits(np.log(each / (1 - each))[None])[0]))
+        assert found.probability == pytest.approx(expected, abs=1e-6) and found.ensemble == name
+        own = scores.all_scores(run).query("detector == @name and split == 'validation'").sort_values("path")
+        assert inspector.band == calibration.fit_band(own["label"] == 1, own["probability"].to_numpy())
+        told = json.loads(invoke(path, "--run", run.path, "--json", "--ensemble", name).stdout)
+        assert told["ensemble"] == name and told["probability"] == pytest.approx(found.probability)
+    assert "Did you mean 'stack_svm'" in invoke(path, "--run", run.path, "--ensemble", "stack_swm").output
+    alone = invoke(path, "--run", run.path, "--ensemble", "stack_svm", "--detector", "residual_net")
+    assert alone.exit_code == 2 and "power_spectrum" in alone.output

@@ -1,6 +1,6 @@
 """Does an ensemble know more than its best member, and why (not)? Writes ``results/ensembles.json``.
 
-Each ensemble is compared with the member that was best on *validation* and with the plain mean of all members, on the
+Each ensemble is compared with the member that was best on *validation* (on that kind of fake) and with the plain mean of all members, on the
 same test pictures: AUROC by DeLong, errors by McNemar, both corrected by Holm over all of the questions asked here, and
 beside them the interval over groups, which knows that near-duplicates are not independent. It is called higher or lower
 only if DeLong (corrected) and that interval both say so. Not here: fits (:mod:`.folds`), figures (``plots.ensembles``).
@@ -37,7 +37,7 @@ def write(run: Run, config: EnsembleConfig) -> dict[str, object]:
     evaluation = EvaluationConfig(draws=config.draws, confidence=config.confidence, seed=config.seed)
     metrics, against = comparison.metric_table(table, evaluation), comparisons(table, evaluation)
     winners = {c["ensemble"] for c in against if c["reference"] == BEST and c["verdict"] == "higher"}
-    found = diversities(single)
+    found, best = diversities(single), best_members(table)
     return run.write_result(
         "ensembles",
         {
@@ -45,7 +45,7 @@ def write(run: Run, config: EnsembleConfig) -> dict[str, object]:
             "draws": config.draws,
             "members": list(dict.fromkeys(single["detector"])),
             "ensembles": [name for name in ensemble.NAMES if name in set(table["detector"])],
-            "best_on_validation": comparison.best_on_validation(single),
+            "best_on_validation": [{"seed": s, "arm": a, "detector": name} for (s, a), name in best.items()],
             "metrics": metrics,
             "gap": comparison.gaps(table, evaluation),
             "comparisons": against,
@@ -53,7 +53,7 @@ def write(run: Run, config: EnsembleConfig) -> dict[str, object]:
             "any_wins": bool(winners),
             "weights": weights(single, [n for n in _WEIGHTED if n in set(table["detector"])], config),
             "diversity": found,
-            "explains": explains(metrics, found, comparison.best_on_validation(single)),
+            "explains": explains(metrics, found, best),
         },
     )
 
@@ -61,13 +61,27 @@ def write(run: Run, config: EnsembleConfig) -> dict[str, object]:
 def _questions(table: pd.DataFrame) -> Iterator[tuple[str, int, str, str, str]]:
     """(ensemble, seed, arm, against, reference) for everything that is asked."""
     held = set(table["detector"])
-    best = comparison.best_on_validation(table[~table["detector"].isin(ensemble.NAMES)])
+    best = best_members(table)
     for name in [name for name in ensemble.NAMES if name in held]:
-        for seed, member in best.items():
-            for arm in comparison.fake_arms(table):
-                yield name, int(seed), arm, member, BEST
-                if name != ensemble.SOFT_VOTE and ensemble.SOFT_VOTE in held:
-                    yield name, int(seed), arm, ensemble.SOFT_VOTE, MEAN
+        for (seed, arm), member in best.items():
+            yield name, seed, arm, member, BEST
+            if name != ensemble.SOFT_VOTE and ensemble.SOFT_VOTE in held:
+                yield name, seed, arm, ensemble.SOFT_VOTE, MEAN
+
+
+def best_members(table: pd.DataFrame) -> dict[tuple[int, str], str]:
+    """(seed, arm) -> the member with the highest AUROC on that arm of the validation split.
+
+    For each arm by itself: against the member that is best over all of them, an ensemble would look good on the arm where
+    another member is better.
+    """
+    single = table[~table["detector"].isin(ensemble.NAMES)]
+    found = {}
+    for seed, own in single.groupby("seed"):
+        for arm in comparison.fake_arms(own):
+            best = comparison.best_on_validation(comparison.of_arm(own, arm, "validation"))
+            found[int(seed), arm] = best[seed]
+    return found
 
 
 def comparisons(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str, object]]:
@@ -130,11 +144,11 @@ def diversities(single: pd.DataFrame) -> list[dict[str, object]]:
     return records
 
 
-def explains(metrics: list[dict], pairs: list[dict], best: dict[int, str]) -> list[dict[str, object]]:
+def explains(metrics: list[dict], pairs: list[dict], best: dict[tuple[int, str], str]) -> list[dict[str, object]]:
     """What the soft vote gained beside how diverse its members are; records for each seed and arm.
 
     ``gain_over_mean`` and ``gain_over_best``: AUROC of the soft vote less that of the mean member, and of the member
-    that was best on validation. ``spread``: AUROC of the strongest member less that of the weakest.
+    that was best on validation, on that arm. ``spread``: AUROC of the strongest member less that of the weakest.
     """
     records = []
     for seed, arm in dict.fromkeys((pair["seed"], pair["arm"]) for pair in pairs):
@@ -144,6 +158,6 @@ def explains(metrics: list[dict], pairs: list[dict], best: dict[int, str]) -> li
         if vote is None:
             continue
         own = diversity.mean([pair for pair in pairs if (pair["seed"], pair["arm"]) == (seed, arm)])
-        gains = {"gain_over_mean": vote - float(np.mean(single)), "gain_over_best": vote - found[best[seed]]}
+        gains = {"gain_over_mean": vote - float(np.mean(single)), "gain_over_best": vote - found[best[seed, arm]]}
         records.append({"seed": seed, "arm": arm, **gains, "spread": max(single) - min(single), **own})
     return records
