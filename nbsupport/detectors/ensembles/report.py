@@ -1,9 +1,9 @@
 """Does an ensemble know more than its best member, and why (not)? Writes ``results/ensembles.json``.
 
-Each ensemble is compared with the member that was best on *validation* (on that kind of fake) and with the plain mean of all members, on the
-same test pictures: AUROC by DeLong, errors by McNemar, both corrected by Holm over all of the questions asked here, and
-beside them the interval over groups, which knows that near-duplicates are not independent. It is called higher or lower
-only if DeLong (corrected) and that interval both say so. Not here: fits (:mod:`.folds`), figures (``plots.ensembles``).
+Each ensemble is compared with the member that was best on *validation* (on that kind of fake) and with the plain mean of
+all members, on the same test pictures: AUROC by DeLong, errors by McNemar, both corrected by Holm over all of the
+questions asked here, and beside them the interval over groups, which knows that near-duplicates are not independent.
+It is called higher or lower only if DeLong (corrected) and that interval both say so. Not here: fits (:mod:`.folds`), figures (``plots.ensembles``).
 """
 
 from collections.abc import Iterator
@@ -72,8 +72,8 @@ def _questions(table: pd.DataFrame) -> Iterator[tuple[str, int, str, str, str]]:
 def best_members(table: pd.DataFrame) -> dict[tuple[int, str], str]:
     """(seed, arm) -> the member with the highest AUROC on that arm of the validation split.
 
-    For each arm by itself: against the member that is best over all of them, an ensemble would look good on the arm where
-    another member is better.
+    For each arm by itself: against the member that is best over all of them, an ensemble would look good where
+    another member is better on that arm.
     """
     single = table[~table["detector"].isin(ensemble.NAMES)]
     found = {}
