@@ -241,7 +241,8 @@ def test_the_spread_of_weights_holds_the_weights():
     for name in ("weighted_vote", "stack_logistic"):
         found = folds.weight_spread(table, name, draws=30)
         assert all(own["low"] <= own["value"] <= own["high"] for own in found.values())
-        assert found["a"]["value"] > found["b"]["value"]
+    votes = folds.weight_spread(table, "weighted_vote", draws=10)
+    assert votes["a"]["value"] > votes["b"]["value"] and sum(own["value"] for own in votes.values()) == pytest.approx(1)
 
 
 def test_ensembles_of_other_detectors_are_left_out(run):

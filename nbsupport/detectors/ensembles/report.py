@@ -1,9 +1,10 @@
 """Does an ensemble know more than its best member, and why (not)? Writes ``results/ensembles.json``.
 
-Each ensemble is compared with the member that was best on *validation* (on that kind of fake) and with the plain mean of
-all members, on the same test pictures: AUROC by DeLong, errors by McNemar, both corrected by Holm over all of the
+Each ensemble is compared with the member that was best on *validation* (on that kind of fake) and with the plain mean
+of all members, on the same test pictures: AUROC by DeLong, errors by McNemar, both corrected by Holm over all of the
 questions asked here, and beside them the interval over groups, which knows that near-duplicates are not independent.
-It is called higher or lower only if DeLong (corrected) and that interval both say so. Not here: fits (:mod:`.folds`), figures (``plots.ensembles``).
+It is called higher or lower only if DeLong (corrected) and that interval both say so.
+Not here: fits (:mod:`.folds`), figures (``plots.ensembles``).
 """
 
 from collections.abc import Iterator

@@ -3,6 +3,7 @@
 A skops file names the types it holds; one that is not on our list is refused before anything of it is built.
 """
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import skops.io
 
 from nbsupport.detectors.ensembles.combiners import Combiner, Learned, Logistic, Vote
 from nbsupport.errors import UserError
-from nbsupport.runs import atomic_path, read_json, write_json
+from nbsupport.runs import atomic_path, write_json
 
 #: Types beyond those that skops trusts by itself which our models hold.
 TRUSTED: tuple[str, ...] = ("sklearn.tree._tree.Tree",)
@@ -43,7 +44,7 @@ def load(path: Path) -> Combiner:
     if not path.exists():
         raise UserError(f"The ensemble '{path}' is missing. Fit it again with: python -m nbsupport run --only 7")
     try:
-        return _learned(path) if path.suffix == ".skops" else _plain(read_json(path))
+        return _learned(path) if path.suffix == ".skops" else _plain(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(f"The ensemble '{path}' is damaged ({type(error).__name__}). {_AGAIN}") from error
 
