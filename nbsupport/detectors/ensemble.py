@@ -53,7 +53,7 @@ def stacked(
 
 
 def make(run: Run, config: EnsembleConfig) -> pd.DataFrame:
-    """The stage "ensembles": all of `config.names` over all detectors of this run; returns their score table.
+    """The stage "ensembles": the soft vote and all of `config.names` over all detectors; returns their score table.
 
     Writes ``scores_ensembles.parquet`` and ``checkpoints/ensemble_<name>_seed<k>.json`` or ``.skops``.
 
@@ -65,7 +65,7 @@ def make(run: Run, config: EnsembleConfig) -> pd.DataFrame:
     if not stage.finished:
         with stage:
             single, tables = scores.load(run), []
-            for name in config.names:
+            for name in dict.fromkeys((SOFT_VOTE, *config.names)):
                 table, fitted = stacked(single, name, config.seed, config.folds)
                 tables.append(table)
                 for seed, combiner in fitted.items():
