@@ -1,4 +1,4 @@
-"""Figures of chapters 6 and 7: training curves, ROC, metrics with intervals, gaps, verdicts with their pictures."""
+"""Figures of chapter 6: training curves, ROC, metrics with intervals, gaps, verdicts with their pictures."""
 
 from collections.abc import Mapping, Sequence
 
@@ -170,23 +170,6 @@ def against(table: pd.DataFrame, first: str, second: str, arm: str) -> Figure:
     axis.axvline(0, color=COLOURS["neutral"], lw=1, ls=":")
     axis.set(xlabel=f"logit of {first}", ylabel=f"logit of {second}", title=f"original against {arm}")
     axis.legend(fontsize=8)
-    plt.close(figure)
-    return figure
-
-
-def differences(records: Sequence[Mapping]) -> Figure:
-    """AUROC of each ensemble minus that of its best member, with intervals; zero is a tie."""
-    labels = list(dict.fromkeys(_label(record, records, "ensemble") for record in records))
-    arms = list(dict.fromkeys(record["arm"] for record in records))
-    figure, axis = plt.subplots(figsize=(6.4, 1.3 + 0.4 * len(labels)))
-    for n, arm in enumerate(arms):
-        own = [{"difference": record} | record for record in records if record["arm"] == arm]
-        at = [labels.index(_label(r, records, "ensemble")) + 0.2 * (n - (len(arms) - 1) / 2) for r in own]
-        _points(axis, own, "difference", at, COLOURS.get(arm, COLOURS["neutral"]), MARKERS[n], arm)
-    axis.axvline(0, color=COLOURS["neutral"], lw=1, ls=":")
-    axis.set(title="AUROC of the ensemble minus AUROC of its best member", ylim=(len(labels) - 0.5, -0.5))
-    axis.set_yticks(range(len(labels)), labels)
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=len(arms), fontsize=8)
     plt.close(figure)
     return figure
 
