@@ -1,0 +1,71 @@
+"""What a reader takes away: a zip of the pictures, the mask, and a record of where everything came from."""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+from PIL import Image
+
+from nbsupport import runs
+from nbsupport.widgets.mask_editor import mask_png
+from nbsupport.widgets.state import Filled, Session, Verdict
+
+_DATE = (1980, 1, 1, 0, 0, 0)  # a zip's earliest: equal fills make equal bytes
+
+
+def picture_png(picture: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 -> bytes of a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def record(session: Session, filled: Filled, verdicts: Mapping[str, Verdict]) -> dict:
+    """Where a fill came from: picture, caption, painter, weights, seed, versions, verdicts; plain JSON values."""
+    versions = runs.provenance()
+    source = {"upload": filled.image_id, "sha256": filled.sha256} if filled.sha256 else {"image_id": filled.image_id}
+    return {
+        "picture": {
+            **source,
+            "samples": session.samples.title,
+            "height": len(filled.mask),
+            "width": filled.mask.shape[1],
+        },
+        "mask": {"file": "mask.png", "polarity": "255 = hole", "coverage": filled.coverage},
+        "caption": filled.caption,
+        "unknown_words": list(filled.unknown_words),
+        "inpainter": filled.inpainter,
+        "weights": session.weights(filled.inpainter),
+        "seed": filled.seed,
+        "square": vars(filled.square) if filled.square else None,
+        "seconds": round(filled.seconds, 4),
+        "detectors": session.jury.title if session.jury else None,
+        "verdicts": {name: _plain(verdict) for name, verdict in verdicts.items()},
+        "versions": {"python": versions["python"], **versions["versions"]},
+        "commit": versions["commit"],
+    }
+
+
+def _plain(verdict: Verdict) -> dict:
+    return {
+        name: {"probability": opinion.probability, "verdict": opinion.verdict, "trust": opinion.trusted}
+        for name, opinion in verdict.opinions.items()
+    }
+
+
+def archive(session: Session, filled: Filled, verdicts: Mapping[str, Verdict]) -> bytes:
+    """A zip with original.png, mask.png, spliced.png, regenerated.png and provenance.json, as bytes."""
+    files = {
+        "original.png": picture_png(filled.original),
+        "mask.png": mask_png(filled.mask),
+        "spliced.png": picture_png(filled.spliced),
+        "regenerated.png": picture_png(filled.regenerated),
+        "provenance.json": json.dumps(record(session, filled, verdicts), indent=2, ensure_ascii=False).encode(),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as container:
+        for name, data in files.items():
+            container.writestr(zipfile.ZipInfo(name, _DATE), data)
+    return buffer.getvalue()
