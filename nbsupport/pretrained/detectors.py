@@ -31,9 +31,9 @@ validation photographs (temperature, shift), soft vote: the mean of their probab
 
 | | |
 | --- | --- |
-| Trained on | the paired set of {photographs:,} photographs of `{dataset}` (split seed {split_seed}); fakes by {painters} |
+| Trained on | pairs of {photographs:,} photographs of `{dataset}` (split seed {split_seed}); fakes by {painters} |
 | Calibrated on | {validation:,} pictures of {groups:,} validation groups |
-| Stored | half precision, {megabytes:.1f} MB; a probability moves by at most {moved:.3f} ({compared} validation pictures) |
+| Stored | half precision, {megabytes:.1f} MB; moves a probability by at most {moved:.3f} ({compared} pictures) |
 
 On test photographs (area under the ROC curve; 95 % interval from a bootstrap over groups):
 
@@ -42,8 +42,8 @@ On test photographs (area under the ROC curve; 95 % interval from a bootstrap ov
 {rows}
 
 **Licence.** The weights are under the licence of this repository. {data_licence}
-**Use.** Research on inpainting and its detection, and the demo. They learnt one painter's traces in small pictures of one
-kind; of other painters, other subjects and larger photographs made small they know nothing. No verdict is evidence.
+**Use.** Research on inpainting and its detection, and the demo. They learnt one painter's traces in small pictures of
+one kind; of other painters, other subjects and larger photographs made small they know nothing. No verdict is evidence.
 **Load.** `pretrained.load_detector("{name}/{first}")`.
 **Rebuild.** `{command}`, then `python -m nbsupport export --run RUN --name {name} --detectors {detectors}`.
 """

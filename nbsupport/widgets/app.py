@@ -14,8 +14,10 @@ from nbsupport.widgets.state import Session
 _WELCOME = """
 <h2 style="margin:0">Paint a hole, write a caption, be judged</h2>
 <ol style="margin:4px 0 4px 20px;line-height:1.5">
-<li><b>Paint</b>: choose a picture, cover a part of it with the brush, say what should be there, press <i>Fill</i>.</li>
-<li><b>Detect</b>: see what the detectors say of the fill, where they look, and whether saving it again changes that.</li>
+<li><b>Paint</b>: choose a picture, cover a part of it with the brush, say what should be there,
+press <i>Fill</i>.</li>
+<li><b>Detect</b>: see what the detectors say of the fill, where they look, and whether
+saving it again changes that.</li>
 </ol>
 """
 
@@ -30,6 +32,7 @@ class Demo(w.VBox):
 
     def __init__(self, run: Run | None = None) -> None:
         self.session = Session(run)
+        self.session.loading = True
         self.paint = InpaintPanel(self.session, on_fill=self._on_fill)
         self.detect = DetectPanel(self.session, lambda: self.paint.result)
         self.tabs = w.Tab([self.paint, self.detect], titles=["Paint", "Detect"])
@@ -49,7 +52,10 @@ class Demo(w.VBox):
             said = text.notes([*self.session.using(), *self.session.using_jury()])
         except UserError as error:
             said = text.notes(self.session.using()) + text.note(str(error), "fake")
+        finally:
+            self.session.loading = False
         self.using.value = said
+        self.paint.show_words()
         self.detect.loaded()
 
     def _on_fill(self) -> None:

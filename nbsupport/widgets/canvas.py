@@ -1,7 +1,7 @@
 """The surface on which a reader paints a hole: a picture, the hole over it, and the pointer's track, on ipycanvas.
 
-What a stroke does to the hole is decided in ``mask_editor``. The layout's width and height are fixed in pixels: a canvas
-that is free to stretch takes the whole width of the page.
+What a stroke does to the hole is decided in ``mask_editor``. Its layout is fixed in pixels: a canvas that is free to
+stretch takes the whole width of the page.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The detector panel: verdicts, trust, a heat map and the ladder, for the fill on the other panel or a reader's file."""
+"""The detector panel: verdicts, trust, heat map and ladder, for the fill of the other panel or a reader's file."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ class DetectPanel(w.VBox):
             [left, right, w.VBox([self.opinions, self.band])], layout=w.Layout(flex_flow="row wrap", grid_gap="12px")
         )
         super().__init__(
-            [self.source, w.HBox([self.upload, self.about], layout=w.Layout(flex_flow="row wrap")), self.look,
+            [self.source, self.file, self.look,
              self.message, shown, self.detector, self.overlap, w.HTML("<b>Saved again</b>"), self.ladder,
              w.HTML(text.prose(text.EXPLANATION)), w.HTML(text.prose(text.LIMITS))],
             layout=w.Layout(grid_gap="6px"),
@@ -54,7 +54,8 @@ class DetectPanel(w.VBox):
         self.look = w.ToggleButtons(options=[_WHOLE, _AROUND], description="look at", style=wide)
         self.upload = w.FileUpload(accept="image/*", description="photograph of my own", icon="upload",
                                    layout={"width": "220px"})  # fmt: skip
-        self.about = w.HTML(text.note(uploads.LIMITS))
+        about = w.HTML(text.note(uploads.LIMITS))
+        self.file = w.VBox([self.upload, about], layout=w.Layout(display="none"))
         self.detector = w.Dropdown(options=[SOFT_VOTE], description="heat map of", layout={"width": "330px"})
         self.message, self.opinions, self.band, self.overlap = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.ladder = w.HTML()
@@ -65,7 +66,7 @@ class DetectPanel(w.VBox):
             widget.add_class(f"detect-{name}")
 
     def _connect(self) -> None:
-        self.source.observe(lambda _: self._guard(self.judge), "value")
+        self.source.observe(lambda _: self._guard(self._on_source), "value")
         self.look.observe(lambda _: self._guard(self.judge), "value")
         self.detector.observe(lambda _: self._guard(self._show_heat), "value")
         self.upload.observe(lambda _: self._guard(self._on_upload), "value")
@@ -99,6 +100,10 @@ class DetectPanel(w.VBox):
         if self.source.value != _FILE:
             self._guard(self.judge)
 
+    def _on_source(self) -> None:
+        self.file.layout.display = None if self.source.value == _FILE else "none"
+        self.fill_changed() if self.source.value != _FILE else self.judge()
+
     def _on_upload(self) -> None:
         if not self.upload.value:
             return
@@ -114,7 +119,7 @@ class DetectPanel(w.VBox):
         """The picture, its hole if one is known, the square to look at, and what to say of it."""
         if self.source.value == _FILE:
             if self.uploaded is None:
-                raise UserError("Choose a file first.")
+                raise UserError("Choose a photograph first: press the button above.")
             return self.uploaded.image, None, None, f"Judged: {self.uploaded.name}. {self.uploaded.note}"
         filled = self._current()
         if filled is None:

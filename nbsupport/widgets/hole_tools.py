@@ -11,7 +11,6 @@ from nbsupport.widgets.canvas import SIDE, TOOLS, DrawingSurface
 from nbsupport.widgets.mask_editor import MaskEditor
 
 _HINT = "add a hole …"
-_ICONS = {"brush": "paint-brush", "eraser": "eraser", "rectangle": "square-o"}
 
 
 class HoleTools(w.VBox):
@@ -32,7 +31,7 @@ class HoleTools(w.VBox):
 
     def _build(self) -> None:
         self.tool = w.ToggleButtons(
-            options=TOOLS, icons=[_ICONS[t] for t in TOOLS], style={"button_width": "118px"},
+            options=TOOLS, style={"button_width": "124px"},
             tooltips=["paint a hole with the mouse held down", "take paint away", "drag from corner to corner"],
         )  # fmt: skip
         self.brush = w.IntSlider(36, min=4, max=120, step=2, description="brush size", readout=True,
@@ -50,7 +49,8 @@ class HoleTools(w.VBox):
         self.save = w.HTML()
         self.coverage = w.HTML()
         named = {"tool": self.tool, "brush": self.brush, "ready": self.ready, "mask-upload": self.upload,
-                 "mask-save": self.save, "coverage": self.coverage, "canvas": self.surface.canvas, **self.buttons}  # fmt: skip
+                 "mask-save": self.save, "coverage": self.coverage, "canvas": self.surface.canvas,
+                 **self.buttons}  # fmt: skip
         for name, widget in named.items():
             widget.add_class(f"inpaint-{name}")
 

@@ -16,7 +16,6 @@ from nbsupport.errors import ConfigError, UserError
 
 #: How many steps can be taken back.
 STEPS = 100
-_SHIFT = 4  # bits of a pixel's fraction that OpenCV draws with
 
 
 class MaskEditor:
@@ -72,20 +71,14 @@ class MaskEditor:
             raise ConfigError("A stroke needs finite coordinates.")
         if not len(points):
             return False
-        drawn = np.zeros(self.shape, np.uint8)
+        drawn = np.zeros(self.shape, bool)
+        for start, end in zip(points, points[1:] if len(points) > 1 else points, strict=False):
+            _draw(drawn, start, end, max(0.0, diameter) / 2)
         height, width = self.shape
-        bound = 4 * max(height, width)  # far outside is as good as a little outside, and fits OpenCV's integers
-        # OpenCV's coordinates have their origin in the middle of the first pixel.
-        line = np.rint((np.clip(points, -bound, bound) - 0.5) * (1 << _SHIFT)).astype(np.int32)
-        for start, end in zip(line[:-1], line[1:], strict=True):
-            cv2.line(drawn, start.tolist(), end.tolist(), 1, max(1, round(diameter)), cv2.LINE_8, _SHIFT)
-        for end in (line[0], line[-1]):
-            radius = max(0, round((diameter - 1) / 2 * (1 << _SHIFT)))
-            cv2.circle(drawn, end.tolist(), radius, 1, cv2.FILLED, cv2.LINE_8, _SHIFT)
-        for x, y in np.floor(points).astype(int):
+        for x, y in points:
             if 0 <= x < width and 0 <= y < height:
-                drawn[y, x] = 1
-        return self._step(self.mask & ~drawn.astype(bool) if erase else self.mask | drawn.astype(bool))
+                drawn[int(y), int(x)] = True
+        return self._step(self.mask & ~drawn if erase else self.mask | drawn)
 
     def rectangle(self, first: tuple[float, float], second: tuple[float, float], erase: bool = False) -> bool:
         """Add the pixels that the rectangle between two corners (x, y) touches; returns whether anything changed."""
@@ -162,6 +155,21 @@ class MaskEditor:
         if grey.shape != self.shape:
             grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
         return self._step(grey >= 128)
+
+
+def _draw(drawn: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> None:
+    """Set, in (H, W) bool `drawn`, every pixel whose middle is at most `radius` from the segment between two points."""
+    low = np.maximum(np.floor(np.minimum(start, end) - radius), 0)
+    high = np.minimum(np.ceil(np.maximum(start, end) + radius), drawn.shape[::-1])
+    if (high <= low).any():
+        return
+    (left, top), (right, bottom) = low.astype(int), high.astype(int)
+    x, y = np.arange(left, right) + 0.5, np.arange(top, bottom)[:, None] + 0.5
+    along = end - start
+    length = float(along @ along)
+    share = np.clip(((x - start[0]) * along[0] + (y - start[1]) * along[1]) / length, 0, 1) if length else 0.0
+    distance = np.hypot(x - start[0] - share * along[0], y - start[1] - share * along[1])
+    drawn[top:bottom, left:right] |= distance <= radius
 
 
 def mask_png(mask: np.ndarray) -> bytes:

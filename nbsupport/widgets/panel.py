@@ -17,7 +17,7 @@ from nbsupport.widgets.results import MOST_SAMPLES, Results
 from nbsupport.widgets.state import Filled, Session
 from nbsupport.widgets.uploads import Upload
 
-_WIDE = "420px"
+_WIDE = "100%"
 _STYLE = {"description_width": "92px"}
 
 
@@ -37,8 +37,8 @@ class InpaintPanel(w.VBox):
         self._on_fill = on_fill
         self.uploaded: Upload | None = None
         self._build(limit)
-        upper = w.HBox([self.tools, self._controls()], layout=w.Layout(flex_flow="row wrap", grid_gap="24px"))
-        super().__init__([upper, self.results], layout=w.Layout(grid_gap="10px"))
+        right = w.VBox([self._controls(), self.results], layout=w.Layout(flex="1 1 440px", min_width="340px"))
+        super().__init__([w.HBox([self.tools, right], layout=w.Layout(flex_flow="row wrap", grid_gap="20px"))])
         self.add_class("inpaint-panel")
         self._connect()
         self._on_photograph()
@@ -64,8 +64,10 @@ class InpaintPanel(w.VBox):
         )
         self.count = w.BoundedIntText(1, min=1, max=MOST_SAMPLES, description="samples", layout={"width": "200px"},
                                       style=_STYLE)  # fmt: skip
-        self.button = w.Button(description="Fill", button_style="primary", icon="magic", layout=wide)
-        self.message, self.words = w.HTML(), w.HTML()
+        self.button = w.Button(
+            description="Fill", button_style="primary", icon="magic", layout={"width": "100%", "height": "36px"}
+        )
+        self.message, self.words = w.HTML(), w.HTML(layout={"margin": "0 0 4px 100px"})
         self.tools = HoleTools(self._on_hole, self._guard)
         self.results = Results(self.session, lambda: self._on_fill(), self._guard)
         for name, widget in {"fill": self.button, "caption": self.caption, "words": self.words, "by": self.inpainter,
@@ -76,9 +78,9 @@ class InpaintPanel(w.VBox):
 
     def _controls(self) -> w.Widget:
         return w.VBox(
-            [self.photograph, self.upload, self.about, self.caption, self.suggestion, self.words, self.inpainter,
+            [self.photograph, self.upload, self.about, self.caption, self.words, self.suggestion, self.inpainter,
              w.HBox([self.seed, self.count]), self.button, self.message],
-            layout=w.Layout(width="440px", flex="0 1 auto"),
+            layout=w.Layout(max_width="620px"),
         )  # fmt: skip
 
     def _connect(self) -> None:
@@ -182,6 +184,13 @@ class InpaintPanel(w.VBox):
 
     def _on_words(self) -> None:
         self.results.forget()
+        self.show_words()
+
+    def show_words(self) -> None:
+        """Say which words the chosen painter does not know; while networks are being loaded, that it will be said."""
         name = self.inpainter.value
+        if self.session.loading:
+            self.words.value = text.note("The networks are being loaded …")
+            return
         reads = name.startswith("tdanet")
         self.words.value = text.reading(*self.session.reading(self.caption.value, name), reads)

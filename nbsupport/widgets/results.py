@@ -1,4 +1,4 @@
-"""What comes of a fill: `original | masked | filled | difference`, the other samples, the words, and the zip to keep."""
+"""What comes of a fill: `original | masked | filled | difference`, other samples, words, and the zip to keep."""
 
 import base64
 from collections.abc import Callable, Sequence

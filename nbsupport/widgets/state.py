@@ -1,8 +1,8 @@
 """The demo without its widgets: choose a picture, a hole and a caption; get fills, and what detectors say of them.
 
 Everything that the panels show is computed here and in the rooms beside it, so that it can be tested without a browser.
-What is not there (a run, a trained TDANet, trained detectors) is no error: what comes with the package steps in, and the
-session says which it used.
+What is not there (a run, a trained TDANet, trained detectors) is no error: what comes with the package steps in, and
+the session says which it used.
 """
 
 import threading
@@ -105,6 +105,7 @@ class Session:
         self._inpainters: dict[str, inpainters.Inpainter] = {}
         self._lock, self._asked = threading.RLock(), False  # a thread of the page loads what the first fill needs
         self._jury: Jury | None = None
+        self.loading = False  # True: a thread is at it, so do not wait for a network only to say something about it
 
     # --- pictures and holes ---
 

@@ -20,15 +20,15 @@ _CELL = 'style="padding:1px 8px 1px 0;text-align:left;white-space:nowrap"'
 
 LIMITS = """
 <b>What this cannot tell you.</b> A verdict is a statement about pictures like those the detectors learnt from: small
-squares of one kind of photograph, painted in by one network. It does not prove that a photograph is genuine, nor that it
-is forged. Another painter, another subject, a hole that is small beside the picture, or one more saving can turn it.
-Photographs of another size are cut to a square and made as small as the detectors need, and traces go with the detail.
+squares of one kind of photograph, painted in by one network. It does not prove that a photograph is genuine, nor
+that it is forged. Another painter, another subject, a hole that is small beside the picture, or one more saving can turn
+it. Photographs of another size are cut to a square and made as small as the detectors need, and traces go with the detail.
 A heat map shows what moved the answer, which need not be where the paint is. <i>Unsure</i> is an honest answer.
 """
 EXPLANATION = """
 <b>How to read this.</b> Each detector gives a probability that a part of the picture was painted in, calibrated on
-photographs it was not trained on, with as many real as painted ones. It says <i>real</i> or <i>inpainted</i> only where at
-most one in five validation pictures with such a probability was of the other kind; else it says <i>unsure</i>.
+photographs it was not trained on, with as many real as painted ones. It says <i>real</i> or <i>inpainted</i> only where
+at most one in five validation pictures with such a probability was of the other kind; else it says <i>unsure</i>.
 <i>Trust</i> is the share of inpainted ones among the validation pictures with the nearest probabilities.
 The soft vote is the mean of all.
 """
@@ -85,8 +85,8 @@ def filled(result: Filled, arm: str) -> str:
     )
     if result.square is not None:
         line += (
-            f" The picture is larger than the network: a square of {result.square.side} pixels around the hole was made "
-            "smaller, painted, and put back into the hole; pixels outside the hole are as they were."
+            f" The picture is larger than the network: a square of {result.square.side} pixels around the hole was "
+            "made smaller, painted, and put back into the hole; pixels outside the hole are as they were."
         )
     return note(line)
 
@@ -109,9 +109,10 @@ def attention(table: pd.DataFrame | None) -> str:
 
 
 def _bar(probability: float, verdict: str) -> str:
+    filled = f"background:{VERDICT_COLOURS[verdict]};height:10px;width:{100 * probability:.0f}%"
     return (
         '<td style="width:110px"><div style="background:#e6e6e6;height:10px">'
-        f'<div style="background:{VERDICT_COLOURS[verdict]};height:10px;width:{100 * probability:.0f}%"></div></div></td>'
+        f'<div style="{filled}"></div></div></td>'
         f"<td {_CELL}>{probability:.2f}</td>"
     )
 
@@ -203,4 +204,5 @@ def ladder(table: pd.DataFrame) -> str:
 
 def download(label: str, name: str, kind: str, data: str) -> str:
     """A link that saves base64 `data` as a file; label and name are escaped."""
-    return f'<a download="{escape(name)}" href="data:{kind};base64,{data}">{escape(label)}</a>'
+    style = f"color:{COLOURS['real']};text-decoration:underline"
+    return f'<a style="{style}" download="{escape(name)}" href="data:{kind};base64,{data}">{escape(label)}</a>'

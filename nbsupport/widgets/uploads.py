@@ -1,7 +1,8 @@
 """Files that a reader hands in: read as photographs, or refused with a sentence that says why and what would do.
 
-The rules are those of ``data.images`` (formats by content and not by name, EXIF orientation, CMYK, 16 bits, alpha), with
-narrower limits: a page answers while somebody waits. A file's name is never used as a path and is shown escaped only.
+The rules are those of ``data.images`` (formats by content and not by name, EXIF orientation, CMYK, 16 bits, alpha),
+with narrower limits: a page answers while somebody waits. A file's name is never used as a
+path and is shown escaped only.
 """
 
 import hashlib

@@ -37,7 +37,7 @@ def colour_edits(caption: str, colours: Sequence[str] = tuple(COLOURS), count: i
 
 
 def suggestions(captions: Sequence[str], own: int = 4) -> list[tuple[str, str]]:
-    """What a reader may write: (label, caption), the picture's own captions first, then its first with other colours."""
+    """What a reader may write, (label, caption): the picture's own captions, then the first in other colours."""
     listed = [("its own", text) for text in dict.fromkeys(captions) if text.strip()][:own]
     first = next((text for _, text in listed if colour_edits(text)), "")
     listed += [("another colour", text) for text in colour_edits(first)]
