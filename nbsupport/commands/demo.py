@@ -17,8 +17,6 @@ from nbsupport.errors import UserError
 ADDRESS = "127.0.0.1"
 #: What the page needs beyond the package's own dependencies (the extra ``demo``).
 NEEDED = ("voila", "ipycanvas", "ipywidgets")
-#: The page needs no other extension of JupyterLab, whatever else is installed.
-EXTENSIONS = ("@jupyter-widgets/jupyterlab-manager", "ipycanvas")
 _LARGEST_MESSAGE = 64 << 20  # bytes: an uploaded file is one message
 
 
@@ -104,7 +102,7 @@ def serve(page: Path, port: int, link: str | None) -> None:
     server = Voila()
     server.initialize([
         str(page), "--no-browser", f"--port={port}", f"--Voila.ip={ADDRESS}", "--Voila.port_retries=0",
-        "--Voila.log_level=ERROR", *(f"--VoilaConfiguration.extension_allowlist={name}" for name in EXTENSIONS),
+        "--Voila.log_level=ERROR",
     ])  # fmt: skip
     server.tornado_settings = {"websocket_max_message_size": _LARGEST_MESSAGE}
     if link is not None:

@@ -56,7 +56,9 @@ class InpaintPanel(w.VBox):
         self.caption = w.Textarea(
             description="caption", rows=3, layout=wide, style=_STYLE, placeholder="this bird has a red crown …"
         )
-        self.suggestion = w.Dropdown(options=[("suggestions …", None)], layout=wide, style=_STYLE, description=" ")
+        self.suggestion = w.Dropdown(
+            options=[("suggestions …", None)], layout=wide, style=_STYLE, description="or take"
+        )
         methods = [(self.session.describe_method(name), name) for name in self.session.methods]
         self.inpainter = w.Dropdown(options=methods, description="painted by", layout=wide, style=_STYLE)
         self.seed = w.BoundedIntText(

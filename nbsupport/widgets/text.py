@@ -21,9 +21,10 @@ _CELL = 'style="padding:1px 8px 1px 0;text-align:left;white-space:nowrap"'
 LIMITS = """
 <b>What this cannot tell you.</b> A verdict is a statement about pictures like those the detectors learnt from: small
 squares of one kind of photograph, painted in by one network. It does not prove that a photograph is genuine, nor
-that it is forged. Another painter, another subject, a hole that is small beside the picture, or one more saving can turn
-it. Photographs of another size are cut to a square and made as small as the detectors need, and traces go with the detail.
-A heat map shows what moved the answer, which need not be where the paint is. <i>Unsure</i> is an honest answer.
+that it is forged. Another painter, another subject, a hole that is small beside the picture, or one more saving can
+turn it. Photographs of another size are cut to a square and made as small as the detectors need, and traces go with
+the detail. A heat map shows what moved the answer, which need not be where the paint is. <i>Unsure</i> is an honest
+answer.
 """
 EXPLANATION = """
 <b>How to read this.</b> Each detector gives a probability that a part of the picture was painted in, calibrated on
@@ -95,7 +96,7 @@ def attention(table: pd.DataFrame | None) -> str:
     """Bars of the attention to each word: what is left to paint, and what the visible part explains already."""
     if table is None:
         return note("Only TDANet attends to words.")
-    top = max(float(table.to_numpy().max()), 1e-6)
+    top = max(float(table[["inpainting path", "visible part"]].to_numpy().max()), 1e-6)
     rows = []
     for word, line in table.iterrows():
         bars = "".join(
