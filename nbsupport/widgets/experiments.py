@@ -87,8 +87,8 @@ def shrink_hole(
     """A central hole that grows smaller, in several pictures.
 
     Returns:
-        The fills, picture by picture from large to small as `coverages` are, and columns ``image_id, coverage`` (wanted; 0: the untouched picture)``, name,
-        probability, verdict`` for each detector and the vote.
+        The fills, picture by picture in the order of `coverages`, and columns ``image_id, coverage`` (wanted; 0: the
+        untouched picture)``, name, probability, verdict`` for each detector and the vote.
     """
     fills, rows = [], []
     for image_id in image_ids:

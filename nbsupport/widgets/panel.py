@@ -53,9 +53,7 @@ class InpaintPanel(w.VBox):
             accept="image/*", description="photograph of my own", icon="upload", layout={"width": "220px"}
         )
         self.about = w.HTML(text.note(uploads.LIMITS))
-        self.caption = w.Textarea(
-            description="caption", rows=3, layout=wide, style=_STYLE, placeholder="this bird has a red crown …"
-        )
+        self.caption = w.Textarea(description="caption", rows=3, layout=wide, style=_STYLE, placeholder="a bird with …")
         self.suggestion = w.Dropdown(
             options=[("suggestions …", None)], layout=wide, style=_STYLE, description="or take"
         )

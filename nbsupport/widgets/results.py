@@ -26,7 +26,7 @@ class Results(w.VBox):
     ) -> None:
         self.session, self._on_choice, self._guard = session, on_choice, guard
         self.fills: list[Filled] = []
-        self.number = 0
+        self.number = self.made = 0
         self.judged: tuple[Verdict, Verdict] | None = None
         self._build()
         titles = {"difference": f"difference × {GAIN}"}
@@ -70,6 +70,7 @@ class Results(w.VBox):
     def show(self, fills: Sequence[Filled]) -> None:
         """Show these fills, the first as the chosen one."""
         self.fills, self.number = list(fills), 0
+        self.made += 1  # shown, so that a reader sees that a second press of Fill did something
         for number, (image, box) in enumerate(zip(self.choices, self.others.children, strict=True)):
             box.layout.display = None if number < len(fills) else "none"
             if number < len(fills):
@@ -94,7 +95,7 @@ class Results(w.VBox):
             button.button_style = "info" if number == self.number else ""
         self.pictures["filled"].value = png(picture)
         self.pictures["difference"].value = png(pictures.difference(filled.original, picture))
-        self.status.value = text.filled(filled, self.arm.value)
+        self.status.value = text.filled(filled, self.arm.value, self.made)
         self.caption.value = text.caption(filled.caption)
         square = filled.square
         self.judged = self.session.verdict(picture, square), self.session.verdict(filled.original, square)

@@ -25,14 +25,12 @@ def picture_png(picture: np.ndarray) -> bytes:
 def record(session: Session, filled: Filled, verdicts: Mapping[str, Verdict]) -> dict:
     """Where a fill came from: picture, caption, painter, weights, seed, versions, verdicts; plain JSON values."""
     versions = runs.provenance()
-    source = {"upload": filled.image_id, "sha256": filled.sha256} if filled.sha256 else {"image_id": filled.image_id}
+    source = {"image_id": filled.image_id, "samples": session.samples.title}
+    if filled.sha256:
+        source = {"upload": filled.image_id, "sha256": filled.sha256}
+    height, width = filled.mask.shape
     return {
-        "picture": {
-            **source,
-            "samples": session.samples.title,
-            "height": len(filled.mask),
-            "width": filled.mask.shape[1],
-        },
+        "picture": {**source, "height": height, "width": width},
         "mask": {"file": "mask.png", "polarity": "255 = hole", "coverage": filled.coverage},
         "caption": filled.caption,
         "unknown_words": list(filled.unknown_words),

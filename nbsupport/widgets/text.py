@@ -78,10 +78,10 @@ def reading(unknown: Sequence[str], cut: Sequence[str], reads: bool) -> str:
     return "".join(lines) or note("The network knows every word.", "good")
 
 
-def filled(result: Filled, arm: str) -> str:
-    """One line about a fill: how much was painted, by whom, from which seed, in what time."""
+def filled(result: Filled, arm: str, number: int = 1) -> str:
+    """One line about the `number`-th fill: how much was painted, by whom, from which seed, in what time."""
     line = (
-        f"{result.coverage:.1%} of the picture painted by {result.inpainter} in {result.seconds:.2f} s "
+        f"Fill {number}: {result.coverage:.1%} of the picture painted by {result.inpainter} in {result.seconds:.2f} s "
         f"(seed {result.seed}); shown: {arm}."
     )
     if result.square is not None:

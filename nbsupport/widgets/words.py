@@ -66,8 +66,8 @@ def attention(painter: Inpainter, image: np.ndarray, hole: np.ndarray, caption: 
     Args: image (S, S, 3) uint8 and hole (S, S) bool at the network's size.
 
     Returns:
-        index: the words, unknown ones with "?"; columns ``visible part`` (what it already explains), ``inpainting path``
-        (what is left to paint) and ``auxiliary path`` (what the removed part explains), each summing to 1.
+        index: the words, unknown ones with "?"; columns ``visible part`` (what it already explains), ``inpainting
+        path`` (what is left to paint) and ``auxiliary path`` (what the removed part explains); each sums to 1.
     """
     inner = network(painter)
     if inner is None:
