@@ -107,7 +107,7 @@ def browser():
 
 
 def open_page(browser, link: str, seconds: float = 90):
-    """The page, once it has loaded its networks; `page.complaints`: scripts' errors, `page.asked`: hosts asked."""
+    """A page that begins to load; `page.complaints`: scripts' errors, `page.asked`: hosts asked."""
     page = browser.new_page(viewport={"width": 1280, "height": 1400})
     page.complaints, page.asked = [], set()
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
@@ -115,20 +115,28 @@ def open_page(browser, link: str, seconds: float = 90):
     end = time.monotonic() + seconds
     while True:  # the link is printed just before the server listens
         try:
-            page.goto(link, timeout=seconds * 1000, wait_until="domcontentloaded")
+            page.goto(link, timeout=seconds * 1000, wait_until="commit")
             break
         except Exception:
             if time.monotonic() > end:
                 raise
             page.wait_for_timeout(300)
-    page.wait_for_selector(".inpaint-canvas", timeout=seconds * 1000)
-    shows(page, "demo-using", "No trained detectors came|Detectors of", seconds)
     return page
 
 
 @pytest.fixture(scope="module")
-def page(browser, server):
-    return open_page(browser, server.link)
+def pages(browser, server, alone):
+    """Two readers' pages over the run and one without a run, begun together, each with its networks loaded."""
+    opened = [open_page(browser, link) for link in (server.link, server.link, alone.link)]
+    for one in opened:
+        one.wait_for_selector(".inpaint-canvas", timeout=120_000)
+        shows(one, "demo-using", "No trained detectors came|Detectors of", 120)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def page(pages):
+    return pages[0]
 
 
 def shows(page, name: str, pattern: str, seconds: float = 20) -> str:
@@ -316,8 +324,8 @@ def test_a_rectangle_a_part_and_an_eraser(page):
     press(page, "clear")
     shows(page, "inpaint-coverage", "No hole yet")
     choices = page.locator(".inpaint-ready select option").all_text_contents()
-    part = next(choice for choice in choices if choice.startswith("part: "))
-    page.locator(".inpaint-ready select").select_option(part)
+    part = next(number for number, choice in enumerate(choices) if choice.startswith("part:"))
+    page.locator(".inpaint-ready select").select_option(index=part)
     shows(page, "inpaint-coverage", "covers")
     page.locator(".inpaint-tool button", has_text="brush").click()
 
@@ -416,9 +424,9 @@ def test_a_file_is_judged_without_being_painted(page):
     show_tab(page, "Paint")
 
 
-def test_two_readers_do_not_see_each_other(browser, server, page):
+def test_two_readers_do_not_see_each_other(pages):
+    page, other, _ = pages
     mine = page.locator(".inpaint-coverage").inner_text()
-    other = open_page(browser, server.link)
     shows(other, "inpaint-coverage", "No hole yet")
     drag(other, (0.2, 0.2), (0.8, 0.8))
     shows(other, "inpaint-coverage", "covers")
@@ -426,7 +434,6 @@ def test_two_readers_do_not_see_each_other(browser, server, page):
     assert page.locator(".inpaint-coverage").inner_text() == mine
     assert pixels(other, "inpaint-original").shape != pixels(page, "inpaint-original").shape
     assert not other.complaints
-    other.close()
 
 
 def test_no_script_failed(page):
@@ -434,16 +441,15 @@ def test_no_script_failed(page):
     assert "127.0.0.1" in page.asked
 
 
-def test_it_ends_cleanly_and_works_without_a_run(browser, server, alone):
-    assert server.stop() == 0 and "The demo has ended." in server.lines
-    try:
-        page = open_page(browser, alone.link)
-        assert "synthetic birds drawn" in page.locator(".demo-using").inner_text()
-        drag(page, (0.3, 0.3), (0.6, 0.6))
-        shows(page, "inpaint-coverage", "covers")
-        fill(page)
-        show_tab(page, "Detect")
-        shows(page, "detect-panel", "Together the detectors say|No trained detectors")
-        assert not page.complaints
-    finally:
-        assert alone.stop() == 0
+def test_it_works_without_a_run_and_ends_cleanly(pages, server, alone):
+    page = pages[2]
+    assert "synthetic birds drawn" in page.locator(".demo-using").inner_text()
+    drag(page, (0.3, 0.3), (0.6, 0.6))
+    shows(page, "inpaint-coverage", "covers")
+    fill(page)
+    show_tab(page, "Detect")
+    shows(page, "detect-panel", "Together the detectors say|No trained detectors")
+    assert not page.complaints
+    for one in (server, alone):
+        assert one.stop() == 0
+    assert "The demo has ended." in server.lines

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nbsupport import pretrained
-from nbsupport.config import DetectorConfig, DataConfig
+from nbsupport.config import DataConfig, DetectorConfig
 from nbsupport.detectors import predict, scores
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.pretrained import detectors as packaged
