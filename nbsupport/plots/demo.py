@@ -12,7 +12,7 @@ from nbsupport.plots.style import COLOURS, hide_region, picture_grid
 
 if TYPE_CHECKING:
     from nbsupport.evaluation.calibration import Band
-    from nbsupport.widgets.state import Filled
+    from nbsupport.widgets.records import Filled
 
 _LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1)), (0, (1, 1)))
 

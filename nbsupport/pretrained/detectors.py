@@ -215,7 +215,7 @@ def _card(about: dict, place: Path, command: str) -> str:
         arms=" | ".join(arms) or "test",
         lines=" --- |" * max(0, len(arms) - 1),
         rows="\n".join(rows),
-        data_licence=pretrained._LICENCES[about["dataset"]],
+        data_licence=pretrained.LICENCES[about["dataset"]],
         first=next(iter(about["detectors"])),
         detectors=" ".join(about["detectors"]),
         command=command,

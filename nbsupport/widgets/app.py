@@ -3,11 +3,13 @@
 import threading
 
 import ipywidgets as w
+import numpy as np
 
 from nbsupport.errors import UserError
 from nbsupport.runs import Run
 from nbsupport.widgets import text
 from nbsupport.widgets.detect_panel import DetectPanel
+from nbsupport.widgets.jury import SOFT_VOTE
 from nbsupport.widgets.panel import InpaintPanel
 from nbsupport.widgets.state import Session
 
@@ -20,6 +22,18 @@ press <i>Fill</i>.</li>
 saving it again changes that.</li>
 </ol>
 """
+
+
+def warm_up(session: Session) -> None:
+    """Load what the first fill and the first verdict need, and use it once."""
+    first = session.photographs["image_id"].iloc[0]
+    hole = np.zeros(session.image(first).shape[:2], bool)
+    hole[: len(hole) // 4, : len(hole) // 4] = True
+    painted = session.fill(first, hole, "a bird", session.methods[0])
+    session.attention(painted)
+    if session.jury is not None:
+        session.verdict(painted.spliced)
+        session.jury.heat(painted.spliced, SOFT_VOTE)
 
 
 class Demo(w.VBox):
@@ -48,7 +62,7 @@ class Demo(w.VBox):
     def _load(self) -> None:
         """Load the networks and use each once; then say which they are, or what is wrong with them."""
         try:
-            self.session.warm_up()
+            warm_up(self.session)
             said = text.notes([*self.session.using(), *self.session.using_jury()])
         except UserError as error:
             said = text.notes(self.session.using()) + text.note(str(error), "fake")

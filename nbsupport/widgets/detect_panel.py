@@ -10,7 +10,8 @@ from nbsupport.inpainters.neighbourhood import Square
 from nbsupport.widgets import pictures, text, uploads
 from nbsupport.widgets.jury import SOFT_VOTE, overlap
 from nbsupport.widgets.pictures import BLANK, png
-from nbsupport.widgets.state import Filled, Session
+from nbsupport.widgets.records import Filled
+from nbsupport.widgets.state import Session
 
 _FILL, _OTHER, _ORIGINAL, _FILE = (
     "the fill, spliced",
@@ -139,6 +140,7 @@ class DetectPanel(w.VBox):
         self._picture = self.session.view(picture, square)
         self._hole = None if hole is None else self.session.view_hole(hole, square)
         self.message.value = text.note(said)
+        self.heat.value, self.overlap.value, self.ladder.value = png(BLANK), "", text.note("…")  # not the old picture's
         self.seen.value = png(self._picture)
         self.opinions.value = text.opinions(self.session.verdict(picture, square))
         self.band.value = text.band(self.session.jury.bands)

@@ -12,7 +12,8 @@ import pandas as pd
 from nbsupport import masks
 from nbsupport.data.synthetic import COLOURS
 from nbsupport.errors import ConfigError, MissingStage, unknown
-from nbsupport.widgets.state import Filled, Session
+from nbsupport.widgets.records import Filled
+from nbsupport.widgets.state import Session
 
 _PLURAL = {"wing", "leg"}
 

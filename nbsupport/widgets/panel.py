@@ -9,14 +9,17 @@ from collections.abc import Callable
 import ipywidgets as w
 import numpy as np
 
+from nbsupport import inpainters
 from nbsupport.errors import UserError
 from nbsupport.runs import Run
 from nbsupport.widgets import text, uploads, words
 from nbsupport.widgets.hole_tools import HoleTools
+from nbsupport.widgets.records import Filled
 from nbsupport.widgets.results import MOST_SAMPLES, Results
-from nbsupport.widgets.state import Filled, Session
+from nbsupport.widgets.state import Session
 from nbsupport.widgets.uploads import Upload
 
+_OWN = ""  # in the list of photographs: the uploaded one
 _WIDE = "100%"
 _STYLE = {"description_width": "92px"}
 
@@ -48,6 +51,7 @@ class InpaintPanel(w.VBox):
         names = [f"{label} · {name}" for label, name in zip(table["label"], table["image_id"], strict=True)]
         options = list(zip(names, table["image_id"], strict=True))
         wide = {"width": _WIDE}
+        self._samples = options
         self.photograph = w.Dropdown(options=options, description="photograph", layout=wide, style=_STYLE)
         self.upload = w.FileUpload(
             accept="image/*", description="photograph of my own", icon="upload", layout={"width": "220px"}
@@ -60,10 +64,15 @@ class InpaintPanel(w.VBox):
         methods = [(self.session.describe_method(name), name) for name in self.session.methods]
         self.inpainter = w.Dropdown(options=methods, description="painted by", layout=wide, style=_STYLE)
         self.seed = w.BoundedIntText(
-            0, min=0, max=2**31 - 1, description="seed", layout={"width": "200px"}, style=_STYLE
+            0, min=0, max=2**31 - 1, description="seed", layout={"width": "180px"}, style=_STYLE
         )
-        self.count = w.BoundedIntText(1, min=1, max=MOST_SAMPLES, description="samples", layout={"width": "200px"},
+        self.count = w.BoundedIntText(1, min=1, max=MOST_SAMPLES, description="samples", layout={"width": "180px"},
                                       style=_STYLE)  # fmt: skip
+        self.strength = w.BoundedFloatText(
+            1.0, min=0, max=inpainters.MAX_STRENGTH, step=0.5, description="caption ×", layout={"width": "180px"},
+            style=_STYLE, tooltip="1: the network as it is; 0: without the caption; more exaggerates what it says",
+        )  # fmt: skip
+        self.strength.add_class("inpaint-strength")
         self.button = w.Button(
             description="Fill", button_style="primary", icon="magic", layout={"width": "100%", "height": "36px"}
         )
@@ -77,9 +86,10 @@ class InpaintPanel(w.VBox):
             widget.add_class(f"inpaint-{name}")
 
     def _controls(self) -> w.Widget:
+        row = w.Layout(flex_flow="row wrap")
         return w.VBox(
             [self.photograph, self.upload, self.about, self.caption, self.words, self.suggestion, self.inpainter,
-             w.HBox([self.seed, self.count]), self.button, self.message],
+             w.HBox([self.seed, self.count, self.strength], layout=row), self.button, self.message],
             layout=w.Layout(max_width="620px"),
         )  # fmt: skip
 
@@ -89,7 +99,7 @@ class InpaintPanel(w.VBox):
         for control in (self.caption, self.inpainter):
             control.observe(lambda _: self._guard(self._on_words), "value")
         self.suggestion.observe(lambda _: self._guard(self._on_suggestion), "value")
-        for control in (self.seed, self.count):
+        for control in (self.seed, self.count, self.strength):
             control.observe(lambda _: self.results.forget(), "value")
         self.button.on_click(lambda _: self.fill())
 
@@ -120,6 +130,12 @@ class InpaintPanel(w.VBox):
         """Its pixels, (H, W, 3) uint8."""
         return self.uploaded.image if self.uploaded else self.session.image(self.photograph.value)
 
+    @property
+    def method(self) -> str:
+        """The painter's name, with the caption's strength behind it where that is not 1."""
+        name, strength = self.inpainter.value, self.strength.value
+        return f"{name}@{strength:g}" if name.startswith("tdanet") and strength != 1 else name
+
     def hole(self) -> np.ndarray:
         """The hole painted now: (H, W) bool, True = hole; a UserError if it is nothing or everything."""
         return self.tools.editor.usable()
@@ -135,14 +151,19 @@ class InpaintPanel(w.VBox):
 
     def _fill(self) -> None:
         fills = self.session.fills(
-            self.picture, self.hole(), self.caption.value, self.inpainter.value, self.seed.value, self.count.value
+            self.picture, self.hole(), self.caption.value, self.method, self.seed.value, self.count.value
         )
         self.message.value = ""
         self.results.show(fills)
 
     def _on_photograph(self) -> None:
-        self.uploaded = None
         image_id = self.photograph.value
+        if image_id == _OWN:
+            return
+        if self.uploaded is not None:
+            self.uploaded = None
+            self.photograph.options = self._samples
+            self.photograph.value = image_id
         holes = {f"{kind} (a hole of the study)": lambda kind=kind: self.session.mask(image_id, kind)
                  for kind in self.session.mask_kinds(image_id)}  # fmt: skip
         holes |= {f"part: {part}": lambda part=part: self.session.part(image_id, part)
@@ -155,7 +176,13 @@ class InpaintPanel(w.VBox):
             return
         item = self.upload.value[-1]
         self.upload.value = ()
-        self.uploaded = uploads.read_photograph(str(item["name"]), item["content"])
+        try:
+            self.uploaded = uploads.read_photograph(str(item["name"]), item["content"])
+        except UserError as error:  # what is on the page stays
+            self.message.value = text.note(str(error), "fake")
+            return
+        self.photograph.options = [(f"my own: {self.uploaded.name}", _OWN), *self._samples]
+        self.photograph.value = _OWN
         self._show_picture({}, [])
         note = f"; {self.uploaded.note}" if self.uploaded.note else ""
         self.message.value = text.note(f"Loaded {self.uploaded.name}{note}. Paint a hole and write a caption.", "good")
@@ -193,4 +220,7 @@ class InpaintPanel(w.VBox):
             self.words.value = text.note("The networks are being loaded …")
             return
         reads = name.startswith("tdanet")
+        if reads and not self.caption.value.strip():
+            self.words.value = text.note("No caption: the network paints from what is visible.")
+            return
         self.words.value = text.reading(*self.session.reading(self.caption.value, name), reads)

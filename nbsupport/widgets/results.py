@@ -7,7 +7,8 @@ import ipywidgets as w
 
 from nbsupport.widgets import pictures, saving, text
 from nbsupport.widgets.pictures import BLANK, GAIN, WIDTH, png
-from nbsupport.widgets.state import ARMS, Filled, Session, Verdict
+from nbsupport.widgets.records import ARMS, Filled, Verdict
+from nbsupport.widgets.state import Session
 
 _ROW = {"flex_flow": "row wrap"}
 _VIEWS = ("original", "masked", "filled", "difference")
@@ -118,6 +119,7 @@ class Results(w.VBox):
             self.fills, self.judged = [], None
             for name in ("filled", "difference"):
                 self.pictures[name].value = png(BLANK)
+            self.status.value = text.note("Press Fill.")
             self.verdict.value = self.words.value = self.save.value = self.caption.value = ""
             self.others.layout.display = "none"
             self._on_choice()

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from nbsupport import runs
+from nbsupport import pretrained, runs
 from nbsupport.widgets.mask_editor import mask_png
-from nbsupport.widgets.state import Filled, Session, Verdict
+from nbsupport.widgets.records import Filled, Verdict
+from nbsupport.widgets.state import Session
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # a zip's earliest: equal fills make equal bytes
 
@@ -35,7 +36,7 @@ def record(session: Session, filled: Filled, verdicts: Mapping[str, Verdict]) ->
         "caption": filled.caption,
         "unknown_words": list(filled.unknown_words),
         "inpainter": filled.inpainter,
-        "weights": session.weights(filled.inpainter),
+        "weights": weights(session, filled.inpainter),
         "seed": filled.seed,
         "square": vars(filled.square) if filled.square else None,
         "seconds": round(filled.seconds, 4),
@@ -44,6 +45,16 @@ def record(session: Session, filled: Filled, verdicts: Mapping[str, Verdict]) ->
         "versions": {"python": versions["python"], **versions["versions"]},
         "commit": versions["commit"],
     }
+
+
+def weights(session: Session, inpainter: str) -> dict[str, str] | None:
+    """Where an inpainter's weights came from and their SHA-256; None for one without."""
+    prefix, _, source = inpainter.partition("@")[0].partition(":")  # behind "@": the caption's strength
+    if prefix != "tdanet":
+        return None
+    path = pretrained.FOLDER / f"{source}.safetensors" if source else session.run / "checkpoints/tdanet.safetensors"
+    where = f"package: {source}" if source else f"run: {session.run.name}"
+    return {"from": where, "sha256": runs.hash_file(path)}
 
 
 def _plain(verdict: Verdict) -> dict:

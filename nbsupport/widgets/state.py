@@ -8,7 +8,6 @@ the session says which it used.
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import cv2
@@ -16,77 +15,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from nbsupport import inpainters, pretrained, runs
+from nbsupport import inpainters, pretrained
 from nbsupport.data import geometry
-from nbsupport.errors import ConfigError, MissingStage, UserError, unknown
+from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.inpainters import neighbourhood
 from nbsupport.inpainters.neighbourhood import Square
 from nbsupport.runs import Run
 from nbsupport.widgets import words
-from nbsupport.widgets.jury import AS_IT_IS, SOFT_VOTE, STEPS, Jury, Opinion
+from nbsupport.widgets.jury import AS_IT_IS, SOFT_VOTE, STEPS, Jury
+from nbsupport.widgets.records import Filled, Verdict
 from nbsupport.widgets.samples import DrawnSamples, RunSamples, Samples, part_hole
 from nbsupport.widgets.uploads import Upload
-
-ARMS = ("spliced", "regenerated")
-
-
-@dataclass(frozen=True)
-class Filled:
-    """One picture with its hole painted in. Pictures are (H, W, 3) uint8, the mask (H, W) bool, True = hole.
-
-    Attributes:
-        image_id: of a sample, or the name of an uploaded file (escape it in HTML).
-        regenerated: the inpainter's whole output. spliced: its hole in the untouched photograph.
-        unknown_words: words of the caption that the network reads as "unknown"; empty for methods that read nothing.
-        cut_words: words after the last one that the network reads.
-        reads_caption: whether the method reads captions at all.
-        seconds: time of the fill.
-        square: the neighbourhood that was painted, where the picture is larger than the network; else None.
-        sha256: of the uploaded file; empty for a sample.
-    """
-
-    image_id: str
-    original: np.ndarray
-    mask: np.ndarray
-    regenerated: np.ndarray
-    spliced: np.ndarray
-    caption: str
-    inpainter: str
-    seed: int
-    unknown_words: tuple[str, ...]
-    cut_words: tuple[str, ...]
-    reads_caption: bool
-    seconds: float
-    square: Square | None = None
-    sha256: str = ""
-
-    @property
-    def coverage(self) -> float:
-        """Share of the picture that is hole."""
-        return float(self.mask.mean())
-
-    def output(self, arm: str) -> np.ndarray:
-        """The picture of an arm: ``spliced`` or ``regenerated``."""
-        if arm not in ARMS:
-            raise ConfigError(unknown("arm", arm, ARMS))
-        return self.spliced if arm == "spliced" else self.regenerated
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the detectors say of one picture.
-
-    Attributes:
-        probabilities: detector -> calibrated probability that the picture is inpainted.
-        vote: the soft vote, the mean of the probabilities; None without detectors.
-        missing: a sentence that says what is missing and which command makes it; empty if nothing is.
-        opinions: name -> verdict, probability and trust of each detector, the soft vote last.
-    """
-
-    probabilities: dict[str, float]
-    vote: float | None
-    missing: str = ""
-    opinions: dict[str, Opinion] = field(default_factory=dict)
 
 
 class Session:
@@ -327,25 +266,3 @@ class Session:
         for step in steps:
             copies[step] = self.view(degradations.apply(step, picture[None], [0])[0], square)
         return self.jury.ladder(copies)
-
-    # --- being ready, and saying where things came from ---
-
-    def warm_up(self) -> None:
-        """Load what the first fill and the first verdict need, and use it once."""
-        image = self.image(self.photographs["image_id"].iloc[0])
-        hole = np.zeros(image.shape[:2], bool)
-        hole[: len(hole) // 4, : len(hole) // 4] = True
-        painted = self.fill(self.photographs["image_id"].iloc[0], hole, "a bird", self.methods[0])
-        self.attention(painted)
-        if self.jury is not None:
-            self.verdict(painted.spliced)
-            self.jury.heat(painted.spliced, SOFT_VOTE)
-
-    def weights(self, inpainter: str) -> dict[str, str] | None:
-        """Where an inpainter's weights came from and their SHA-256; None for one without."""
-        prefix, _, source = inpainter.partition(":")
-        if prefix != "tdanet":
-            return None
-        path = pretrained.FOLDER / f"{source}.safetensors" if source else self.run / "checkpoints/tdanet.safetensors"
-        where = f"package: {source}" if source else f"run: {self.run.name}"
-        return {"from": where, "sha256": runs.hash_file(path)}

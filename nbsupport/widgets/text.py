@@ -9,7 +9,7 @@ import pandas as pd
 
 from nbsupport.plots.style import COLOURS
 from nbsupport.widgets.jury import AS_IT_IS, SOFT_VOTE, Opinion
-from nbsupport.widgets.state import Filled, Verdict
+from nbsupport.widgets.records import Filled, Verdict
 
 if TYPE_CHECKING:
     from nbsupport.evaluation.calibration import Band
