@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import tempfile
+import threading
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -106,7 +107,7 @@ def serve(page: Path, port: int, link: str | None) -> None:
     ])  # fmt: skip
     server.tornado_settings = {"websocket_max_message_size": _LARGEST_MESSAGE}
     if link is not None:
-        import tornado.ioloop
-
-        tornado.ioloop.IOLoop.current().call_later(0.5, webbrowser.open, link)
+        timer = threading.Timer(1.0, webbrowser.open, [link])  # by then the server below listens
+        timer.daemon = True
+        timer.start()
     server.start()

@@ -195,7 +195,7 @@ class InpaintPanel(w.VBox):
         listed = words.suggestions(captions)
         shown = [(f"{why}: {said}" if said else why, said) for why, said in listed]
         self.suggestion.options = [("suggestions …", None), *dict(shown).items()]
-        self.suggestion.value = None
+        self.suggestion.index = 0
         self.caption.value = next(iter(captions), "")
         self._on_words()
 
