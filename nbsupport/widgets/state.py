@@ -17,9 +17,11 @@ from PIL import Image
 
 from nbsupport import inpainters, pretrained
 from nbsupport.data import geometry
+from nbsupport.data.index import Dataset
 from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.inpainters import neighbourhood
 from nbsupport.inpainters.neighbourhood import Square
+from nbsupport.masks import MaskSet
 from nbsupport.runs import Run
 from nbsupport.widgets import words
 from nbsupport.widgets.jury import AS_IT_IS, SOFT_VOTE, STEPS, Jury
@@ -38,7 +40,7 @@ class Session:
     """
 
     def __init__(self, run: Run | None = None, split: str = "test") -> None:
-        self.run = run
+        self.run, self.split = run, split
         self.samples: Samples = RunSamples(run, split) if run else DrawnSamples()
         self.size = self.samples.size
         self._inpainters: dict[str, inpainters.Inpainter] = {}
@@ -76,6 +78,26 @@ class Session:
     def part(self, image_id: str, part: str) -> np.ndarray:
         """A hole over one part, (H, W) bool, True = hole."""
         return part_hole(self.samples, image_id, part)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The index and cache of the run; raises MissingStage without a run."""
+        return self._of_run.data
+
+    @property
+    def masks(self) -> MaskSet:
+        """The fixed holes of the run; raises MissingStage without a run."""
+        return self._of_run.masks
+
+    def row(self, image_id: str) -> int:
+        """The row of a photograph in the run's index and cache; an error names the nearest id."""
+        return self._of_run.row(image_id)
+
+    @property
+    def _of_run(self) -> RunSamples:
+        if not isinstance(self.samples, RunSamples):
+            raise MissingStage("These pictures were drawn on the spot and belong to no run: make the session with one.")
+        return self.samples
 
     # --- painting ---
 
