@@ -28,6 +28,7 @@ from nbsupport.commands.common import (
     plain,
     readable_errors,
 )
+from nbsupport.commands.demo import demo
 from nbsupport.commands.detect import detect
 from nbsupport.config import DATASETS
 from nbsupport.errors import ConfigError, unknown
@@ -59,6 +60,7 @@ app = typer.Typer(
 )
 app.add_typer(pairs.app, name="pairs")
 app.command("detect")(detect)
+app.command("demo")(demo)
 
 
 @app.command()
@@ -176,16 +178,37 @@ def export(
         typer.Option("--name", metavar="NAME", help="What to call the weights, e.g. cub64; without: only numbers."),
     ] = "",
     command: Annotated[str, typer.Option("--command", help="How the run was made; stands in the model card.")] = "",
+    detectors: Annotated[
+        list[str] | None,
+        typer.Option("--detectors", metavar="NAME…", help="Write these detectors instead, e.g. residual_net searched."),
+    ] = None,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> None:
     """Write a run's TDANet into nbsupport/pretrained (half precision, model card) and its numbers into book/results.
 
-    Without --name only the numbers are written.
+    Without --name only the numbers are written. With --detectors, only those detectors are written, with what the demo
+    needs for their verdicts, into nbsupport/pretrained/detectors/NAME.
     Numbers and weights only: no photograph, and no picture made from one, leaves the run folder.
+
+    [bold]Example[/bold]
+
+      python -m nbsupport export --run cub-quick --name cub64 --detectors residual_net efficientnet_lite0
     """
     from nbsupport import pretrained
+    from nbsupport import status as statuses
     from nbsupport.pretrained import matching
 
-    opened = Run(run_name)
+    opened = statuses.open_existing(run_name)
+    if detectors or more:
+        if not detectors or not name:
+            raise ConfigError("Detectors are exported with --name NAME --detectors FIRST SECOND …")
+        from nbsupport.pretrained import detectors as packaged
+
+        made = command or f"python -m nbsupport run --run {run_name}"
+        place = packaged.export(opened, name, [*detectors, *(more or [])], made)
+        for path in sorted(place.iterdir()):
+            out.print(f"{plain(path)} ({path.stat().st_size / 1e6:.2f} MB)")
+        return
     if name:
         path = pretrained.export(opened, name, command or f"python -m nbsupport train --run {run_name}")
         out.print(f"Weights and card: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -3,7 +3,7 @@
 ``<name>.safetensors`` holds the weights, ``<name>.json`` the architecture, the vocabulary and where it came from,
 ``<name>.md`` the card, written from the run's results by :func:`export`. A run whose photographs are split as the run
 behind the weights can use them without a leak: the split depends on the photographs and the seed alone.
-Not here: weights that a reader downloads or trains (``nbsupport.training``).
+Detectors lie in ``detectors/<set>/`` (:mod:`.detectors`). Not here: weights that a reader downloads or trains.
 """
 
 from pathlib import Path
@@ -167,6 +167,13 @@ def export_results(run: Run, folder: Path | None = None) -> list[Path]:
             with runs.atomic_path(written[-1]) as temporary:
                 means.round(5).to_csv(temporary, index=False)
     return written
+
+
+def load_detector(name: str):
+    """A detector that came with the package, ``<set>/<detector>``: see :func:`.detectors.load`."""
+    from nbsupport.pretrained import detectors
+
+    return detectors.load(name)
 
 
 def half(tensor: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from nbsupport.plots.evaluation import outlined
 from nbsupport.runs import Run, atomic_path
 from nbsupport.widgets import browser_text, text
 from nbsupport.widgets.browser_state import CHOICES, SORTS, BrowserState, Query
-from nbsupport.widgets.panel import png
+from nbsupport.widgets.pictures import png
 
 #: Small pictures on a page.
 PAGE = 12

@@ -1,118 +1,106 @@
-"""The inpainting panel of chapter 9: a :class:`~nbsupport.widgets.state.Session` behind ipywidgets.
+"""The painting panel: choose a picture, paint a hole, write a caption, fill it; nothing is computed here.
 
-Here: what stands where, and which change leads to which. Not here: anything computed.
+Here: what stands where, and which change leads to which. The surface is in ``hole_tools``, what comes of a fill in
+``results``.
 """
 
-import io
 from collections.abc import Callable
 
 import ipywidgets as w
 import numpy as np
-from PIL import Image
 
+from nbsupport import inpainters
 from nbsupport.errors import UserError
-from nbsupport.plots.pairs import GAIN, difference
-from nbsupport.plots.style import hide_region
 from nbsupport.runs import Run
-from nbsupport.widgets import text
-from nbsupport.widgets.state import Filled, Session
+from nbsupport.widgets import text, uploads, words
+from nbsupport.widgets.hole_tools import HoleTools
+from nbsupport.widgets.records import Filled
+from nbsupport.widgets.results import MOST_SAMPLES, Results
+from nbsupport.widgets.state import Session
+from nbsupport.widgets.uploads import Upload
 
-#: The entry of the list of holes that shows the four sliders.
-OWN_RECTANGLE = "rectangle of my own"
-_SHOWN = 192  # pixels: the width of a picture on the page
-_CONTROL = "330px"
-_BLANK = np.full((16, 16, 3), 244, np.uint8)
-
-
-def png(picture: np.ndarray, width: int = _SHOWN) -> bytes:
-    """A picture as PNG bytes, enlarged by a whole factor without smoothing, so that its pixels can be seen.
-
-    Args: picture (H, W, 3) uint8 RGB or (H, W) float in [0, 1]; width in pixels to reach at least, if it is smaller.
-    """
-    if picture.ndim == 2:
-        picture = np.rint(np.asarray(picture) * 255).astype(np.uint8)
-    factor = max(1, -(-width // picture.shape[1]))
-    enlarged = np.ascontiguousarray(picture.repeat(factor, axis=0).repeat(factor, axis=1))
-    buffer = io.BytesIO()
-    Image.fromarray(enlarged).save(buffer, "PNG")
-    return buffer.getvalue()
+_OWN = ""  # in the list of photographs: the uploaded one
+_WIDE = "100%"
+_STYLE = {"description_width": "92px"}
 
 
 class InpaintPanel(w.VBox):
-    """Choose a photograph, a hole and a caption; press *Fill*; see the fill and the detectors' verdict.
+    """Choose a photograph, a hole and a caption; press *Fill*; see the fills and the detectors' verdict.
 
     Args:
-        run: a run folder with at least chapters 1 and 2; chapter 4 adds TDANet, chapter 6 the detectors.
+        run: a run folder with at least chapters 1 and 2, a session, or None for birds drawn on the spot.
         limit: the largest number of photographs in the list.
+        on_fill: called whenever the shown fill changes.
     """
 
-    def __init__(self, run: Run, limit: int = 200) -> None:
-        self.session = Session(run)
-        self.result: Filled | None = None
+    def __init__(
+        self, run: Run | Session | None = None, limit: int = 200, on_fill: Callable[[], None] = lambda: None
+    ) -> None:
+        self.session = run if isinstance(run, Session) else Session(run)
+        self._on_fill = on_fill
+        self.uploaded: Upload | None = None
         self._build(limit)
-        super().__init__([w.HBox([self._controls(), self._views()], layout=w.Layout(flex_flow="row wrap"))])
+        right = w.VBox([self._controls(), self.results], layout=w.Layout(flex="1 1 440px", min_width="340px"))
+        super().__init__([w.HBox([self.tools, right], layout=w.Layout(flex_flow="row wrap", grid_gap="20px"))])
         self.add_class("inpaint-panel")
         self._connect()
         self._on_photograph()
 
     def _build(self, limit: int) -> None:
-        style, sliders = {"description_width": "92px"}, w.Layout(width=_CONTROL)  # one layout: shown or hidden together
         table = self.session.photographs.head(limit)
         names = [f"{label} · {name}" for label, name in zip(table["label"], table["image_id"], strict=True)]
         options = list(zip(names, table["image_id"], strict=True))
-        self.photograph = w.Dropdown(options=options, description="photograph", layout={"width": _CONTROL}, style=style)
-        self.kind = w.Dropdown(options=[], description="hole", layout={"width": _CONTROL}, style=style)
-        self.sides = {
-            name: w.FloatSlider(value, min=0, max=1, step=0.01, description=name, readout_format=".0%",
-                                continuous_update=False, layout=sliders, style=style)
-            for name, value in (("left", 0.3), ("top", 0.3), ("width", 0.4), ("height", 0.4))
-        }  # fmt: skip
-        self.caption = w.Textarea(description="caption", rows=3, layout={"width": _CONTROL}, style=style)
-        self.inpainter = w.Dropdown(
-            options=self.session.methods, description="painted by", layout={"width": _CONTROL}, style=style
+        wide = {"width": _WIDE}
+        self._samples = options
+        self.photograph = w.Dropdown(options=options, description="photograph", layout=wide, style=_STYLE)
+        self.upload = w.FileUpload(
+            accept="image/*", description="photograph of my own", icon="upload", layout={"width": "220px"}
         )
+        self.about = w.HTML(text.note(uploads.LIMITS))
+        self.caption = w.Textarea(description="caption", rows=3, layout=wide, style=_STYLE, placeholder="a bird with …")
+        self.suggestion = w.Dropdown(
+            options=[("suggestions …", None)], layout=wide, style=_STYLE, description="or take"
+        )
+        methods = [(self.session.describe_method(name), name) for name in self.session.methods]
+        self.inpainter = w.Dropdown(options=methods, description="painted by", layout=wide, style=_STYLE)
         self.seed = w.BoundedIntText(
-            0, min=0, max=2**31 - 1, description="seed", layout={"width": _CONTROL}, style=style
+            0, min=0, max=2**31 - 1, description="seed", layout={"width": "180px"}, style=_STYLE
         )
-        self.arm = w.ToggleButtons(
-            options=["spliced", "regenerated"], description="show", style={**style, "button_width": "auto"},
-            tooltips=["the painted hole in the untouched photograph", "the inpainter's whole output"],
-            layout={"width": _CONTROL},
+        self.count = w.BoundedIntText(1, min=1, max=MOST_SAMPLES, description="samples", layout={"width": "180px"},
+                                      style=_STYLE)  # fmt: skip
+        self.strength = w.BoundedFloatText(
+            1.0, min=0, max=inpainters.MAX_STRENGTH, step=0.5, description="caption ×", layout={"width": "180px"},
+            style=_STYLE, tooltip="1: the network as it is; 0: without the caption; more exaggerates what it says",
         )  # fmt: skip
+        self.strength.add_class("inpaint-strength")
         self.button = w.Button(
-            description="Fill", button_style="primary", icon="paint-brush", layout={"width": _CONTROL}
+            description="Fill", button_style="primary", icon="magic", layout={"width": "100%", "height": "36px"}
         )
-        self.status, self.words, self.verdict = w.HTML(text.note(self.session.missing)), w.HTML(), w.HTML()
-        self.pictures = {
-            name: w.Image(format="png", width=_SHOWN) for name in ("original", "masked", "filled", "difference")
-        }
-        for name, widget in {"fill": self.button, "caption": self.caption, "status": self.status, "words": self.words,
-                             "verdict": self.verdict, "arm": self.arm, "kind": self.kind, "by": self.inpainter,
-                             **self.pictures}.items():  # fmt: skip
+        self.message, self.words = w.HTML(), w.HTML(layout={"margin": "0 0 4px 100px"})
+        self.tools = HoleTools(self._on_hole, self._guard)
+        self.results = Results(self.session, lambda: self._on_fill(), self._guard)
+        for name, widget in {"fill": self.button, "caption": self.caption, "words": self.words, "by": self.inpainter,
+                             "message": self.message, "photograph": self.photograph, "upload": self.upload,
+                             "seed": self.seed, "samples": self.count, "suggestion": self.suggestion,
+                             "about": self.about}.items():  # fmt: skip
             widget.add_class(f"inpaint-{name}")
-        self._slider_layout = sliders
 
     def _controls(self) -> w.Widget:
+        row = w.Layout(flex_flow="row wrap")
         return w.VBox(
-            [self.photograph, self.kind, *self.sides.values(), self.caption, self.words, self.inpainter, self.seed,
-             self.arm, self.button],
-            layout=w.Layout(width="350px"),
+            [self.photograph, self.upload, self.about, self.caption, self.words, self.suggestion, self.inpainter,
+             w.HBox([self.seed, self.count, self.strength], layout=row), self.button, self.message],
+            layout=w.Layout(max_width="620px"),
         )  # fmt: skip
-
-    def _views(self) -> w.Widget:
-        titles = {"difference": f"difference × {GAIN}"}
-        columns = [w.VBox([w.HTML(titles.get(name, name)), view]) for name, view in self.pictures.items()]
-        return w.VBox([w.HBox(columns, layout=w.Layout(flex_flow="row wrap")), self.status, self.verdict])
 
     def _connect(self) -> None:
         self.photograph.observe(lambda _: self._guard(self._on_photograph), "value")
-        self.kind.observe(lambda _: self._guard(self._on_hole), "value")
-        for slider in self.sides.values():
-            slider.observe(lambda _: self._guard(self._on_hole), "value")
+        self.upload.observe(lambda _: self._guard(self._on_upload), "value")
         for control in (self.caption, self.inpainter):
             control.observe(lambda _: self._guard(self._on_words), "value")
-        self.seed.observe(lambda _: self._forget(), "value")
-        self.arm.observe(lambda _: self._guard(self._show), "value")
+        self.suggestion.observe(lambda _: self._guard(self._on_suggestion), "value")
+        for control in (self.seed, self.count, self.strength):
+            control.observe(lambda _: self.results.forget(), "value")
         self.button.on_click(lambda _: self.fill())
 
     def _guard(self, action: Callable[[], None]) -> None:
@@ -120,71 +108,119 @@ class InpaintPanel(w.VBox):
         try:
             action()
         except UserError as error:
-            self._forget()
-            self.status.value = text.note(str(error), "fake")
+            self.results.forget()
+            self.message.value = text.note(str(error), "fake")
         except Exception as error:
-            self._forget()
-            self.status.value = text.note(f"Unexpected {type(error).__name__}: {error}", "fake")
+            self.results.forget()
+            self.message.value = text.note(f"Unexpected {type(error).__name__}: {error}", "fake")
             raise
 
+    @property
+    def result(self) -> Filled | None:
+        """The fill that is shown, None if there is none."""
+        return self.results.chosen
+
+    @property
+    def picture(self) -> str | Upload:
+        """What is painted on: a sample's id, or an uploaded photograph."""
+        return self.uploaded or self.photograph.value
+
+    @property
+    def image(self) -> np.ndarray:
+        """Its pixels, (H, W, 3) uint8."""
+        return self.uploaded.image if self.uploaded else self.session.image(self.photograph.value)
+
+    @property
+    def method(self) -> str:
+        """The painter's name, with the caption's strength behind it where that is not 1."""
+        name, strength = self.inpainter.value, self.strength.value
+        return f"{name}@{strength:g}" if name.startswith("tdanet") and strength != 1 else name
+
     def hole(self) -> np.ndarray:
-        """The hole chosen now: (H, W) bool, True = hole."""
-        if self.kind.value == OWN_RECTANGLE:
-            return self.session.rectangle(**{name: slider.value for name, slider in self.sides.items()})
-        return self.session.mask(self.photograph.value, self.kind.value)
+        """The hole painted now: (H, W) bool, True = hole; a UserError if it is nothing or everything."""
+        return self.tools.editor.usable()
 
     def fill(self) -> None:
         """What the button does: paint the hole, show it, ask the detectors."""
         self.button.disabled = True
-        self.status.value = text.note("Filling …")
+        self.message.value = text.note("Filling …")
         try:
             self._guard(self._fill)
         finally:
             self.button.disabled = False
 
     def _fill(self) -> None:
-        self.result = self.session.fill(
-            self.photograph.value, self.hole(), self.caption.value, self.inpainter.value, self.seed.value
+        fills = self.session.fills(
+            self.picture, self.hole(), self.caption.value, self.method, self.seed.value, self.count.value
         )
-        self._show()
-
-    def _show(self) -> None:
-        if self.result is None:
-            return
-        picture = self.result.output(self.arm.value)
-        self.pictures["filled"].value = png(picture)
-        self.pictures["difference"].value = png(difference(self.result.original, picture))
-        self.status.value = text.filled(self.result, self.arm.value)
-        self.verdict.value = text.verdict(self.session.verdict(picture), self.session.verdict(self.result.original))
-
-    def _forget(self) -> None:
-        """A fill that no longer belongs to what is chosen must not stay on the page."""
-        self.result = None
-        for name in ("filled", "difference"):
-            self.pictures[name].value = png(_BLANK)
-        self.verdict.value = ""
+        self.message.value = ""
+        self.results.show(fills)
 
     def _on_photograph(self) -> None:
         image_id = self.photograph.value
-        kinds = [*self.session.mask_kinds(image_id), OWN_RECTANGLE]
-        if tuple(kinds) != tuple(self.kind.options):
-            chosen = self.kind.value if self.kind.value in kinds else kinds[0]
-            self.kind.options = kinds
-            self.kind.value = chosen
-        self.pictures["original"].value = png(self.session.image(image_id))
-        self.caption.value = next(iter(self.session.captions(image_id)), "")
-        self._on_hole()
+        if image_id == _OWN:
+            return
+        if self.uploaded is not None:
+            self.uploaded = None
+            self.photograph.options = self._samples
+            self.photograph.value = image_id
+        holes = {f"{kind} (a hole of the study)": lambda kind=kind: self.session.mask(image_id, kind)
+                 for kind in self.session.mask_kinds(image_id)}  # fmt: skip
+        holes |= {f"part: {part}": lambda part=part: self.session.part(image_id, part)
+                  for part in self.session.parts(image_id)}  # fmt: skip
+        self.message.value = text.note(self.session.missing)
+        self._show_picture(holes, self.session.captions(image_id))
+
+    def _on_upload(self) -> None:
+        if not self.upload.value:
+            return
+        item = self.upload.value[-1]
+        self.upload.value = ()
+        try:
+            self.uploaded = uploads.read_photograph(str(item["name"]), item["content"])
+        except UserError as error:  # what is on the page stays
+            self.message.value = text.note(str(error), "fake")
+            return
+        self.photograph.options = [(f"my own: {self.uploaded.name}", _OWN), *self._samples]
+        self.photograph.value = _OWN
+        self._show_picture({}, [])
+        note = f"; {self.uploaded.note}" if self.uploaded.note else ""
+        self.message.value = text.note(f"Loaded {self.uploaded.name}{note}. Paint a hole and write a caption.", "good")
+
+    def _show_picture(self, holes: dict[str, Callable[[], np.ndarray]], captions: list[str]) -> None:
+        self.results.forget()
+        self.tools.show(self.image, holes)
+        self.results.before(self.image, self.tools.editor.mask)
+        self.results.status.value = text.note("Paint a hole, then press Fill.")
+        listed = words.suggestions(captions)
+        shown = [(f"{why}: {said}" if said else why, said) for why, said in listed]
+        self.suggestion.options = [("suggestions …", None), *dict(shown).items()]
+        self.suggestion.index = 0
+        self.caption.value = next(iter(captions), "")
         self._on_words()
 
+    def _on_suggestion(self) -> None:
+        if self.suggestion.value is not None:
+            self.caption.value = self.suggestion.value
+
     def _on_hole(self) -> None:
-        self._slider_layout.display = None if self.kind.value == OWN_RECTANGLE else "none"
-        self._forget()
-        hole = self.hole()
-        self.pictures["masked"].value = png(hide_region(self.session.image(self.photograph.value), hole))
-        said = text.note(f"The hole covers {hole.mean():.0%} of the picture. Press Fill.")
-        self.status.value = said + text.note(self.session.missing)
+        self.results.forget()
+        self.message.value = ""
+        self.results.before(self.image, self.tools.editor.mask)
+        self.results.status.value = text.note("Press Fill." if self.tools.editor.mask.any() else "Paint a hole.")
 
     def _on_words(self) -> None:
-        self._forget()
-        unknown, cut = self.session.reading(self.caption.value, self.inpainter.value)
-        self.words.value = text.reading(unknown, cut, self.inpainter.value == "tdanet")
+        self.results.forget()
+        self.show_words()
+
+    def show_words(self) -> None:
+        """Say which words the chosen painter does not know; while networks are being loaded, that it will be said."""
+        name = self.inpainter.value
+        if self.session.loading:
+            self.words.value = text.note("The networks are being loaded …")
+            return
+        reads = name.startswith("tdanet")
+        if reads and not self.caption.value.strip():
+            self.words.value = text.note("No caption: the network paints from what is visible.")
+            return
+        self.words.value = text.reading(*self.session.reading(self.caption.value, name), reads)

@@ -1,207 +1,290 @@
-"""The demo without its widgets: choose a photograph, a hole and a caption; get the fill and what detectors say of it.
+"""The demo without its widgets: choose a picture, a hole and a caption; get fills, and what detectors say of them.
 
-Everything a panel shows is computed here, so that it can be tested without a browser. What a run does not hold yet
-(a trained TDANet, trained detectors) is not an error: the session says what is missing and does the rest.
+Everything that the panels show is computed here and in the rooms beside it, so that it can be tested without a browser.
+What is not there (a run, a trained TDANet, trained detectors) is no error: what comes with the package steps in, and
+the session says which it used.
 """
 
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 
+import cv2
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from nbsupport import inpainters, masks
-from nbsupport.data import index
-from nbsupport.data.captions import tokenise
-from nbsupport.errors import ConfigError, unknown
+from nbsupport import inpainters, pretrained
+from nbsupport.data import geometry
+from nbsupport.data.index import Dataset
+from nbsupport.errors import ConfigError, MissingStage, UserError
+from nbsupport.inpainters import neighbourhood
+from nbsupport.inpainters.neighbourhood import Square
+from nbsupport.masks import MaskSet
 from nbsupport.runs import Run
-
-
-@dataclass(frozen=True)
-class Filled:
-    """One photograph with its hole painted in. Pictures are (H, W, 3) uint8, the mask (H, W) bool, True = hole.
-
-    Attributes:
-        regenerated: the inpainter's whole output.
-        spliced: its hole in the untouched photograph.
-        unknown_words: words of the caption that the network reads as "unknown"; empty for methods that read nothing.
-        cut_words: words after the last one that the network reads.
-        reads_caption: whether the method reads captions at all.
-        seconds: time of the fill.
-    """
-
-    image_id: str
-    original: np.ndarray
-    mask: np.ndarray
-    regenerated: np.ndarray
-    spliced: np.ndarray
-    caption: str
-    inpainter: str
-    seed: int
-    unknown_words: tuple[str, ...]
-    cut_words: tuple[str, ...]
-    reads_caption: bool
-    seconds: float
-
-    @property
-    def coverage(self) -> float:
-        """Share of the picture that is hole."""
-        return float(self.mask.mean())
-
-    def output(self, arm: str) -> np.ndarray:
-        """The picture of an arm: ``spliced`` or ``regenerated``."""
-        if arm not in ("spliced", "regenerated"):
-            raise ConfigError(unknown("arm", arm, ("spliced", "regenerated")))
-        return self.spliced if arm == "spliced" else self.regenerated
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the detectors say of one picture.
-
-    Attributes:
-        probabilities: detector -> probability that the picture is inpainted, averaged over its seeds.
-        vote: the soft vote, the mean of the probabilities; None without detectors.
-        missing: a sentence that says what is missing and which command makes it; empty if nothing is.
-    """
-
-    probabilities: dict[str, float]
-    vote: float | None
-    missing: str = ""
+from nbsupport.widgets import words
+from nbsupport.widgets.jury import AS_IT_IS, SOFT_VOTE, STEPS, Jury
+from nbsupport.widgets.records import Filled, Verdict
+from nbsupport.widgets.samples import DrawnSamples, RunSamples, Samples, part_hole
+from nbsupport.widgets.uploads import Upload
 
 
 class Session:
-    """One reader at the demo of one run; models are loaded when first needed and kept.
+    """One reader at the demo; models are loaded when first needed and kept.
+
+    Args: run: whose photographs and networks to use; None: birds drawn on the spot and what comes with the package.
 
     Raises:
-        MissingStage: chapter 1 or 2 has not run.
+        MissingStage: chapter 1 or 2 of the run has not run.
     """
 
-    def __init__(self, run: Run, split: str = "test") -> None:
+    def __init__(self, run: Run | None = None, split: str = "test") -> None:
         self.run, self.split = run, split
-        self.dataset = index.load(run)
-        self.masks = masks.load(run)
+        self.samples: Samples = RunSamples(run, split) if run else DrawnSamples()
+        self.size = self.samples.size
         self._inpainters: dict[str, inpainters.Inpainter] = {}
+        self._lock, self._asked = threading.RLock(), False  # a thread of the page loads what the first fill needs
+        self._jury: Jury | None = None
+        self.loading = False  # True: a thread is at it, so do not wait for a network only to say something about it
 
-    @cached_property
+    # --- pictures and holes ---
+
+    @property
     def photographs(self) -> pd.DataFrame:
-        """Rows of the index that no network was trained on (of the whole index if the split is empty)."""
-        table = self.dataset.index
-        held_out = table[table["split"] == self.split]
-        return held_out if len(held_out) else table
-
-    def row(self, image_id: str) -> int:
-        """The row of a photograph in index and cache; an error names the nearest id."""
-        found = np.flatnonzero(self.dataset.index["image_id"].to_numpy() == image_id)
-        if not len(found):
-            raise ConfigError(unknown("photograph", image_id, self.photographs["image_id"].head(12)))
-        return int(found[0])
+        """The samples: at least the columns ``image_id, label``."""
+        return self.samples.table
 
     def image(self, image_id: str) -> np.ndarray:
-        """The photograph, (H, W, 3) uint8 RGB."""
-        return np.array(self.dataset.cache.images[self.row(image_id)])
+        """A sample, (H, W, 3) uint8 RGB."""
+        return self.samples.image(image_id)
 
     def captions(self, image_id: str) -> list[str]:
-        """The captions that came with the photograph; may be empty."""
-        return [str(text) for text in self.dataset.index["captions"].iloc[self.row(image_id)]]
+        """The captions that came with it; may be empty."""
+        return self.samples.captions(image_id)
 
     def mask_kinds(self, image_id: str) -> list[str]:
-        """Kinds of holes this photograph has in the run's set; those it cannot have are left out, unless all are."""
-        mine = self.masks.table[self.masks.table["image_id"] == image_id]
-        able = mine[~mine["fallback"]]
-        return (able if len(able) else mine)["kind"].tolist()
+        """Kinds of holes this sample can have."""
+        return self.samples.kinds(image_id)
 
     def mask(self, image_id: str, kind: str) -> np.ndarray:
-        """The hole of one kind from the run's fixed set, (H, W) bool, True = hole."""
-        return self.masks.of(image_id, kind)
+        """A hole of one kind, (H, W) bool, True = hole."""
+        return self.samples.mask(image_id, kind)
 
-    def rectangle(self, left: float, top: float, width: float, height: float) -> np.ndarray:
-        """A hole of one's own, (H, W) bool, True = hole; all arguments are shares of the picture, cut at its border.
+    def parts(self, image_id: str) -> list[str]:
+        """Names of the visible parts of the animal; empty where none is known."""
+        return sorted(self.samples.parts(image_id))
 
-        Raises:
-            ConfigError: the rectangle holds no pixel, or all of them.
-        """
-        rows, columns = self.masks.shape
-        mask = np.zeros((rows, columns), bool)
-        top_row, left_column = round(top * rows), round(left * columns)
-        bottom, right = round((top + height) * rows), round((left + width) * columns)
-        mask[max(top_row, 0) : max(bottom, 0), max(left_column, 0) : max(right, 0)] = True
-        if not mask.any():
-            raise ConfigError("The rectangle holds no pixel of the picture: make it wider, higher, or move it.")
-        if mask.all():
-            raise ConfigError("The rectangle covers the whole picture: leave something to paint from.")
-        return mask
+    def part(self, image_id: str, part: str) -> np.ndarray:
+        """A hole over one part, (H, W) bool, True = hole."""
+        return part_hole(self.samples, image_id, part)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The index and cache of the run; raises MissingStage without a run."""
+        return self._of_run.data
+
+    @property
+    def masks(self) -> MaskSet:
+        """The fixed holes of the run; raises MissingStage without a run."""
+        return self._of_run.masks
+
+    def row(self, image_id: str) -> int:
+        """The row of a photograph in the run's index and cache; an error names the nearest id."""
+        return self._of_run.row(image_id)
+
+    @property
+    def _of_run(self) -> RunSamples:
+        if not isinstance(self.samples, RunSamples):
+            raise MissingStage("These pictures were drawn on the spot and belong to no run: make the session with one.")
+        return self.samples
+
+    # --- painting ---
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
-        """Names of the inpainters that can be used now, best first."""
-        return tuple(name for name in inpainters.NAMES if name != "tdanet" or self.run.record("tdanet"))
+        """Names of the inpainters that can be used now: TDANet of the run, of the package (fitting first), the rest."""
+        own = ("tdanet",) if self.run and self.run.record("tdanet") else ()
+        held = sorted(pretrained.names(), key=lambda name: not self._fits(pretrained.describe(name)))
+        return (*own, *(f"tdanet:{name}" for name in held), *inpainters.CLASSICAL)
+
+    def _fits(self, about: dict) -> bool:
+        size = about["config"]["image_size"] if "config" in about else about["image_size"]
+        return about["dataset"] == self.samples.dataset and size == self.size
 
     @property
     def missing(self) -> str:
-        """What the run does not hold and which command makes it; empty if TDANet is there."""
-        if "tdanet" in self.methods:
+        """What the run does not hold and which command makes it; empty if its TDANet is there, or no run was asked."""
+        if self.run is None or "tdanet" in self.methods:
             return ""
         command = f"python -m nbsupport run --run {self.run.name} --only 4"
-        return f"This run has no trained TDANet, so no method here reads the caption. Train it with: {command}"
+        return f"This run has no trained TDANet. Train it with: {command}"
+
+    def describe_method(self, name: str) -> str:
+        """Who an inpainter is, in a few words."""
+        if name == "tdanet":
+            return f"TDANet of the run {self.run.name}" if self.run else "TDANet of a run"
+        prefix, _, source = name.partition(":")
+        if prefix == "tdanet":
+            about = pretrained.describe(source)
+            other = "" if self._fits(about) else f"; not made for {self.samples.dataset} at {self.size} px"
+            return f"TDANet of the package, trained on {about['dataset']}{other}"
+        return f"{name}, a classical method that reads no caption"
+
+    def painter(self, name: str) -> inpainters.Inpainter:
+        """The inpainter of that name, loaded once."""
+        with self._lock:
+            if name not in self._inpainters:
+                self._inpainters[name] = inpainters.create(name, self.run)
+            return self._inpainters[name]
 
     def reading(self, caption: str, inpainter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Words of a caption that the network does not know, and words that it does not reach (both may be empty)."""
-        if inpainter != "tdanet":
-            return (), ()
-        words, length = tokenise(caption), self._inpainter(inpainter).inner.caption_length
-        known = self._inpainter(inpainter).inner.vocabulary
-        return tuple(dict.fromkeys(known.unknown_words(" ".join(words[:length])))), tuple(words[length:])
+        return words.unread(self.painter(inpainter), caption)
 
-    def _inpainter(self, name: str) -> inpainters.Inpainter:
-        if name not in self._inpainters:
-            self._inpainters[name] = inpainters.create(name, self.run)
-        return self._inpainters[name]
+    def _network_size(self, name: str) -> int:
+        network = words.network(self.painter(name))
+        return network.model.config.image_size if network else self.size
 
-    def fill(self, image_id: str, mask: np.ndarray, caption: str, inpainter: str, seed: int = 0) -> Filled:
-        """Paint the hole of one photograph.
+    def fills(
+        self, picture: str | Upload, mask: np.ndarray, caption: str, inpainter: str, seed: int = 0, count: int = 1
+    ) -> list[Filled]:
+        """Paint a hole `count` times, from the seeds `seed`, `seed` + 1 …
+
+        Args: picture: the id of a sample, or an uploaded photograph. mask: (H, W) bool, True = hole.
 
         Raises:
-            UserError: no such photograph or inpainter, or an unusable hole.
+            UserError: no such picture or inpainter, or an unusable hole.
         """
-        image, painter = self.image(image_id), self._inpainter(inpainter)
+        uploaded = isinstance(picture, Upload)
+        image = picture.image if uploaded else self.image(picture)
+        if mask.shape != image.shape[:2]:
+            raise ConfigError(f"The hole has {mask.shape} pixels (rows, columns), the picture {image.shape[:2]}.")
+        if not mask.any():
+            raise UserError("There is no hole yet: draw one with the brush, or choose one from the list.")
+        painter, seeds = self.painter(inpainter), [seed + number for number in range(count)]
         begin = time.perf_counter()
-        output = painter.fill(image[None], mask[None], [caption], seeds=[seed])[0]
-        seconds = time.perf_counter() - begin
+        size = self._network_size(inpainter)
+        regenerated, spliced, square = neighbourhood.fill(painter, image, mask, caption, seeds, size)
+        seconds = (time.perf_counter() - begin) / count
         unknown_words, cut_words = self.reading(caption, inpainter)
-        return Filled(
-            image_id=image_id,
-            original=image,
-            mask=mask,
-            regenerated=output,
-            spliced=inpainters.splice(image, output, mask),
-            caption=caption,
-            inpainter=inpainter,
-            seed=seed,
-            unknown_words=unknown_words,
-            cut_words=cut_words,
-            reads_caption=inpainter == "tdanet",
-            seconds=seconds,
+        return [
+            Filled(
+                image_id=picture.name if uploaded else picture,
+                original=image,
+                mask=mask,
+                regenerated=regenerated[number],
+                spliced=spliced[number],
+                caption=caption,
+                inpainter=inpainter,
+                seed=seeds[number],
+                unknown_words=unknown_words,
+                cut_words=cut_words,
+                reads_caption=inpainters.reads_captions(painter),
+                seconds=seconds,
+                square=square,
+                sha256=picture.sha256 if uploaded else "",
+            )
+            for number in range(count)
+        ]
+
+    def fill(self, picture: str | Upload, mask: np.ndarray, caption: str, inpainter: str, seed: int = 0) -> Filled:
+        """Paint a hole once; see :meth:`fills`."""
+        return self.fills(picture, mask, caption, inpainter, seed)[0]
+
+    def attention(self, filled: Filled) -> pd.DataFrame | None:
+        """How much TDANet attended to each word for a fill (``words.attention``); None for other painters."""
+        painter, size = self.painter(filled.inpainter), self._network_size(filled.inpainter)
+        image, hole = filled.original, filled.mask
+        if filled.square is not None:
+            patch, cut = neighbourhood.cut(image, filled.square), neighbourhood.cut(hole, filled.square)
+            image, hole = neighbourhood.shrink(patch, cut, size)
+        return words.attention(painter, image, hole, filled.caption)
+
+    # --- judging ---
+
+    @property
+    def jury(self) -> Jury | None:
+        """The run's detectors, else the package's that fit best, else None; loaded once, by whoever asks first."""
+        with self._lock:
+            if not self._asked:
+                self._jury, self._asked = self._find_jury(), True
+            return self._jury
+
+    def _find_jury(self) -> Jury | None:
+        if self.run is not None and self.run.record("detectors"):
+            return Jury.of_run(self.run)
+        from nbsupport.pretrained import detectors as packaged
+
+        held = sorted(packaged.sets(), key=lambda name: not self._fits(packaged.describe(name)))
+        return Jury.of_package(held[0]) if held else None
+
+    @property
+    def no_jury(self) -> str:
+        """Why nobody judges, and which command mends it; empty if somebody does."""
+        if self.jury is not None:
+            return ""
+        if self.run is None:
+            return "No trained detectors came with the package. Train some with: python -m nbsupport run --only 1-6"
+        return (
+            "This run has no trained detectors, and none came with the package. Train them with: "
+            f"python -m nbsupport run --run {self.run.name} --only 6"
         )
 
-    @cached_property
-    def _detectors(self) -> list[tuple[str, object]]:
-        """(name, model) of every trained detector of the run."""
-        from nbsupport.detectors import predict
+    def using(self) -> list[str]:
+        """Sentences about the samples and the painter that this session uses."""
+        method = self.describe_method(self.methods[0])
+        return [f"Samples: {self.samples.title}, {self.size} x {self.size} pixels.", f"Painter: {method}."]
 
-        return [(name, predict.load(self.run, name, seed)) for name, seed in predict.available(self.run)]
+    def using_jury(self) -> list[str]:
+        """Sentences about the detectors, and where they do not fit the samples."""
+        if self.jury is None:
+            return [self.no_jury]
+        names = ", ".join(self.jury.detectors)
+        said = [f"Detectors of {self.jury.title}, trained on {self.jury.dataset}: {names}."]
+        if self.jury.dataset != self.samples.dataset:
+            said.append(f"They learnt from {self.jury.dataset}, not from {self.samples.dataset}: expect poor verdicts.")
+        return said
 
-    def verdict(self, image: np.ndarray) -> Verdict:
-        """Ask every trained detector of the run about one picture, (H, W, 3) uint8 RGB."""
-        if not self._detectors:
-            command = f"python -m nbsupport run --run {self.run.name} --only 6"
-            return Verdict({}, None, f"This run has no trained detectors. Train them with: {command}")
-        from nbsupport.detectors import predict
+    def view(self, picture: np.ndarray, square: Square | None = None) -> np.ndarray:
+        """A picture as the detectors see it: the middle square, or `square`, at their size, (S, S, 3) uint8."""
+        size = self.jury.size if self.jury else self.size
+        if picture.shape[:2] == (size, size):
+            return picture
+        if square is not None:
+            return cv2.resize(neighbourhood.cut(picture, square), (size, size), interpolation=cv2.INTER_AREA)
+        image = Image.fromarray(picture)
+        return geometry.cut_image(image, geometry.choose_frame(*image.size, None, "crop"), size)
 
-        scores: dict[str, list[float]] = {}
-        for name, model in self._detectors:
-            logit = float(np.asarray(predict.score(model, image[None])).ravel()[0])
-            scores.setdefault(name, []).append(float(0.5 * (1 + np.tanh(logit / 2))))  # a sigmoid that cannot overflow
-        means = {name: float(np.mean(values)) for name, values in scores.items()}
-        return Verdict(means, float(np.mean(list(means.values()))))
+    def view_hole(self, mask: np.ndarray, square: Square | None = None) -> np.ndarray:
+        """A hole cut as :meth:`view` cuts the picture: (S, S) bool, True = hole."""
+        size = self.jury.size if self.jury else self.size
+        if mask.shape == (size, size):
+            return mask
+        height, width = mask.shape
+        if square is not None:
+            return geometry.cut_mask(neighbourhood.cut(mask, square), (0, 0, square.side, square.side), size)
+        return geometry.cut_mask(mask, geometry.choose_frame(width, height, None, "crop"), size)
+
+    def verdict(self, picture: np.ndarray, square: Square | None = None) -> Verdict:
+        """Ask the detectors about one picture, (H, W, 3) uint8 RGB of any size; `square`: about that part of it."""
+        if self.jury is None:
+            return Verdict({}, None, self.no_jury)
+        opinions = self.jury.judge(self.view(picture, square))
+        each = {name: opinion.probability for name, opinion in opinions.items() if name != SOFT_VOTE}
+        return Verdict(each, opinions[SOFT_VOTE].probability, opinions=opinions)
+
+    def ladder(self, picture: np.ndarray, square: Square | None = None, steps: Sequence[str] = STEPS) -> pd.DataFrame:
+        """The picture saved or resized once in each way, at its own size, and judged again (``Jury.ladder``).
+
+        Raises:
+            MissingStage: there are no detectors.
+        """
+        if self.jury is None:
+            raise MissingStage(self.no_jury)
+        from nbsupport.detectors import degradations
+
+        copies = {AS_IT_IS: self.view(picture, square)}
+        for step in steps:
+            copies[step] = self.view(degradations.apply(step, picture[None], [0])[0], square)
+        return self.jury.ladder(copies)

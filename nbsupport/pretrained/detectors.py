@@ -1,0 +1,222 @@
+"""Detectors that come with the package: weights in half precision, and all that a verdict needs, without the run.
+
+``detectors/<set>/`` holds one safetensors file for each detector, ``detectors.json`` (their records with temperature,
+shift and threshold; what they said of the validation pictures, from which bands and trust are fitted again; metrics on
+the test split) and ``README.md``, the model card. Not here: asking them (``detectors.predict``) and TDANet's weights.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from scipy.special import expit
+
+from nbsupport import pairs, pretrained, runs
+from nbsupport.detectors import predict, scores, zoo
+from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.runs import Run
+from nbsupport.training import checkpoints, device
+
+#: The largest weights file, in bytes (16 MiB), and the largest sum of all weights of the package.
+MAX_FILE, MAX_TOTAL = 16 << 20, 40_000_000
+_COMPARED = 64  # validation pictures that the halved weights are tried on
+
+_CARD = """# Detectors, {name}
+
+Networks that say of a picture of {size} pixels whether a part of it was painted in; one logit each, calibrated on
+validation photographs (temperature, shift), soft vote: the mean of their probabilities.
+
+| | |
+| --- | --- |
+| Trained on | pairs of {photographs:,} photographs of `{dataset}` (split seed {split_seed}); fakes by {painters} |
+| Calibrated on | {validation:,} pictures of {groups:,} validation groups |
+| Stored | half precision, {megabytes:.1f} MB; moves a probability by at most {moved:.3f} ({compared} pictures) |
+
+On test photographs (area under the ROC curve; 95 % interval from a bootstrap over groups):
+
+| detector | parameters | {arms} |
+| --- | --- |{lines} --- |
+{rows}
+
+**Licence.** The weights are under the licence of this repository. {data_licence}
+**Use.** Research on inpainting and its detection, and the demo. They learnt one painter's traces in small pictures of
+one kind; of other painters, other subjects and larger photographs made small they know nothing. No verdict is evidence.
+**Load.** `pretrained.load_detector("{name}/{first}")`.
+**Rebuild.** `{command}`, then `python -m nbsupport export --run RUN --name {name} --detectors {detectors}`.
+"""
+
+
+def folder() -> Path:
+    """Where the sets of detectors lie."""
+    return pretrained.FOLDER / "detectors"
+
+
+def sets() -> list[str]:
+    """The names of the sets of detectors that came with the package."""
+    return sorted(path.parent.name for path in folder().glob("*/detectors.json"))
+
+
+def describe(name: str) -> dict:
+    """What ``detectors.json`` of a set says; an unknown set is a :class:`ConfigError`."""
+    if name not in sets():
+        raise ConfigError(unknown("set of pretrained detectors", name, sets() or ["none yet"]))
+    return runs.read_json(folder() / name / "detectors.json")
+
+
+def load(name: str) -> predict.Trained:
+    """One detector by ``<set>/<detector>``, as ``predict.load`` gives those of a run.
+
+    Raises:
+        ConfigError: no such set or detector. UserError: its weights are damaged.
+    """
+    own, _, detector = name.partition("/")
+    held = describe(own)["detectors"]
+    if detector not in held:
+        raise ConfigError(unknown("pretrained detector", name, [f"{own}/{key}" for key in held]))
+    record = held[detector]["record"]
+    path = folder() / own / f"{detector}.safetensors"
+    try:
+        model, _ = zoo.create(record["name"], "none", record["image_size"], record["dense_stem"], genes=record["genes"])
+        model.load_state_dict({key: value.to(model.state_dict()[key].dtype) for key, value in load_file(path).items()})
+    except (SafetensorError, RuntimeError, KeyError, OSError) as error:
+        raise UserError(f"'{path}' is damaged ({type(error).__name__}). Install the package again.") from error
+    numbers = [float(record[key]) for key in ("temperature", "shift", "threshold")]
+    return predict.Trained(record["name"], record["seed"], device.choose().place(model).eval(), *numbers, record)
+
+
+def load_all(name: str) -> tuple[list[predict.Trained], pd.DataFrame]:
+    """The detectors of a set, and what they said of validation pictures: columns ``label, group`` and each detector."""
+    about = describe(name)
+    return [load(f"{name}/{detector}") for detector in about["detectors"]], pd.DataFrame(about["validation"])
+
+
+def validation_table(run: Run, chosen: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """What detectors (name, seed) of a run said of its validation pictures: ``label, group``, a column for each.
+
+    Raises:
+        MissingStage: chapter 6 has not run.
+    """
+    table = scores.load(run)
+    table = table[(table["split"] == "validation") & (table["condition"] == scores.CLEAN)]
+    columns = {}
+    for name, seed in chosen:
+        own = table[(table["detector"] == name) & (table["seed"] == seed)].drop_duplicates("path").set_index("path")
+        columns |= {"label": own["label"], "group": own["group"]} if not columns else {}
+        columns[name] = own["probability"]
+    return pd.DataFrame(columns).dropna().reset_index(drop=True)
+
+
+def export(run: Run, name: str, detectors: Sequence[str], command: str, target: Path | None = None) -> Path:
+    """Write detectors of a run as a set of the package; returns its folder.
+
+    The first seed of each is taken. `command`: how the run was made, for the card. `target`: in place of
+    ``nbsupport/pretrained/detectors``.
+
+    Raises:
+        MissingStage: chapters 5 or 6 have not run. ConfigError: no such detector, or one that is too large.
+    """
+    held: dict[str, int] = {}
+    for own, seed in predict.available(run):
+        held.setdefault(own, seed)
+    run.require("detectors")
+    for detector in detectors:
+        if detector not in held:
+            raise ConfigError(unknown("trained detector", detector, held))
+    if not detectors:
+        raise ConfigError(f"Name at least one detector to export. The run has: {', '.join(held)}.")
+    detectors = list(dict.fromkeys(detectors))
+    halved = {}
+    for detector in detectors:
+        state = load_file(predict.checkpoint(run, detector, held[detector]))
+        halved[detector] = {key: pretrained.half(value) for key, value in state.items()}
+        size = sum(tensor.nbytes for tensor in halved[detector].values())
+        if size > MAX_FILE - (1 << 16):  # the header
+            raise ConfigError(
+                f"'{detector}' needs {size / 2**20:.0f} MiB in half precision, more than the {MAX_FILE >> 20} MiB that "
+                "a file of the package may have. Leave it out."
+            )
+    place = (target or folder()) / name
+    for detector, state in halved.items():
+        checkpoints.save_weights(place / f"{detector}.safetensors", state)
+    chosen = [(detector, held[detector]) for detector in detectors]
+    about = _describe(run, name, chosen)
+    about["half_precision"] = _moved(run, chosen, halved)
+    runs.write_json(place / "detectors.json", about)
+    with runs.atomic_path(place / "README.md") as temporary:
+        temporary.write_text(_card(about, place, command), "utf-8")
+    return place
+
+
+def _describe(run: Run, name: str, chosen: Sequence[tuple[str, int]]) -> dict:
+    indexed, paired = run.require("index"), pairs.load(run)
+    validation = validation_table(run, chosen)
+    codes = pd.factorize(validation["group"])[0]  # numbers: no name of a photograph leaves the run
+    columns = {"label": validation["label"].astype(int).tolist(), "group": codes.tolist()}
+    columns |= {detector: validation[detector].round(5).tolist() for detector, _ in chosen}
+    measured = run.result("detectors")["metrics"] if (run / "results" / "detectors.json").exists() else []
+    kept = ("arm", "auroc", "accuracy", "recall", "specificity", "pictures", "groups")
+    detectors = {}
+    for detector, seed in chosen:
+        record = runs.read_json(predict.checkpoint(run, detector, seed).with_suffix(".json"))
+        own = [m for m in measured if m["detector"] == detector and m["seed"] == seed]
+        metrics = [{key: m.get(key) for key in kept} for m in own]
+        detectors[detector] = {"record": record, "metrics": metrics}
+    fakes = paired.manifest[paired.manifest["label"] == "fake"]
+    return {
+        "name": name,
+        "dataset": indexed["config"]["dataset"],
+        "split_seed": indexed["config"]["seed"],
+        "image_size": detectors[chosen[0][0]]["record"]["image_size"],
+        "photographs": int(paired.manifest["image_id"].nunique()),
+        "painters": sorted(fakes["inpainter"].dropna().unique().tolist()),
+        "detectors": detectors,
+        "validation": columns,
+        "provenance": runs.provenance(),
+    }
+
+
+def _moved(run: Run, chosen: Sequence[tuple[str, int]], halved: dict) -> dict[str, float]:
+    """How far the calibrated probabilities of validation pictures move by the halving: the largest, and how many."""
+    paired = pairs.load(run)
+    rows = paired.manifest.index[paired.manifest["split"] == "validation"]
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(_COMPARED, len(rows))).astype(int))]
+    pictures, largest = np.asarray(paired.cache[np.sort(rows.to_numpy())]), 0.0
+    for detector, seed in chosen:
+        trained = predict.load(run, detector, seed)
+        before = expit(predict.score(trained, pictures))
+        trained.model.load_state_dict({key: value.float() for key, value in halved[detector].items()})
+        largest = max(largest, float(np.abs(expit(predict.score(trained, pictures)) - before).max()))
+    return {"largest": largest, "pictures": len(rows)}
+
+
+def _card(about: dict, place: Path, command: str) -> str:
+    arms = sorted({m["arm"] for held in about["detectors"].values() for m in held["metrics"]})
+    rows = []
+    for detector, held in about["detectors"].items():
+        own = {m["arm"]: m["auroc"] for m in held["metrics"]}
+        cells = [f"{own[arm]['value']:.3f} ({own[arm]['low']:.3f}–{own[arm]['high']:.3f})" if arm in own else "–"
+                 for arm in arms]  # fmt: skip
+        rows.append(f"| {detector} | {held['record']['parameters']:,} | {' | '.join(cells) or '–'} |")
+    return _CARD.format(
+        name=about["name"],
+        size=about["image_size"],
+        photographs=about["photographs"],
+        dataset=about["dataset"],
+        split_seed=about["split_seed"],
+        painters=", ".join(about["painters"]) or "an unknown method",
+        validation=len(about["validation"]["label"]),
+        groups=len(set(about["validation"]["group"])),
+        megabytes=sum(path.stat().st_size for path in place.glob("*.safetensors")) / 1e6,
+        moved=about["half_precision"]["largest"],
+        compared=about["half_precision"]["pictures"],
+        arms=" | ".join(arms) or "test",
+        lines=" --- |" * max(0, len(arms) - 1),
+        rows="\n".join(rows),
+        data_licence=pretrained.LICENCES[about["dataset"]],
+        first=next(iter(about["detectors"])),
+        detectors=" ".join(about["detectors"]),
+        command=command,
+    )

@@ -1,0 +1,102 @@
+"""Detectors that come with the package: exported from a run they answer as they did there, and their card is honest."""
+
+import detector_data
+import numpy as np
+import pytest
+
+from nbsupport import pretrained
+from nbsupport.config import DataConfig, DetectorConfig
+from nbsupport.detectors import predict, scores
+from nbsupport.errors import ConfigError, UserError
+from nbsupport.pretrained import detectors as packaged
+from nbsupport.runs import Run, read_json
+from nbsupport.training import classifier
+from nbsupport.widgets.jury import Jury
+
+NAMES = ("residual_net", "power_spectrum")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with two small detectors, trained on forty photographs of noise."""
+    run = Run(tmp_path_factory.mktemp("runs") / "tiny")
+    with run.stage("index", DataConfig()):
+        pass
+    detector_data.make_pairs(run)
+    classifier.fit(run, DetectorConfig(names=NAMES, epochs=1, batch_size=8, seeds=(0,)))
+    return run
+
+
+@pytest.fixture
+def exported(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    return packaged.export(run, "tiny", NAMES, "made by a test")
+
+
+def test_exported_detectors_answer_as_the_run_does(run, exported):
+    assert packaged.sets() == ["tiny"] and exported == packaged.folder() / "tiny"
+    pictures = np.stack([detector_data.photograph(number, 32) for number in range(6)])
+    for name in NAMES:
+        own, other = predict.load(run, name, 0), pretrained.load_detector(f"tiny/{name}")
+        apart = np.abs(predict.score(own, pictures) - predict.score(other, pictures))
+        assert apart.max() < 0.2 and other.temperature == own.temperature and not other.model.training
+        size = predict.checkpoint(run, name, 0).stat().st_size
+        assert (exported / f"{name}.safetensors").stat().st_size < 0.7 * size + 4096
+
+
+def test_a_jury_of_the_package_judges_as_that_of_the_run(run, exported):
+    of_run, of_package = Jury.of_run(run), Jury.of_package("tiny")
+    assert of_run.names == of_package.names == (*NAMES, "soft vote") and of_package.dataset == "synthetic"
+    table = scores.load(run)
+    held = table[(table["split"] == "validation") & (table["detector"] == NAMES[0])]
+    assert np.allclose(np.sort(of_package.validation[NAMES[0]]), np.sort(held["probability"]), atol=1e-4)
+    assert len(of_package.validation) == len(of_run.validation)
+    for name in of_run.names:
+        assert of_package.bands[name].low == pytest.approx(of_run.bands[name].low, abs=1e-4)
+    found = of_package.judge(detector_data.photograph(3, 32))
+    assert set(found) == set(of_run.names) and found["soft vote"].trusted["value"] is not None
+
+
+def test_no_name_of_a_photograph_leaves_the_run(run, exported):
+    names = scores.load(run)["image_id"].unique()
+    for path in (exported / "detectors.json", exported / "README.md"):
+        assert not any(name in path.read_text() for name in names) and str(run.path) not in path.read_text()
+
+
+def test_the_card_says_what_was_measured(exported):
+    card, about = (exported / "README.md").read_text(), read_json(exported / "detectors.json")
+    assert "made by a test" in card and "{" not in card and "--detectors residual_net power_spectrum" in card
+    assert f"{about['half_precision']['largest']:.3f}" in card and about["half_precision"]["largest"] < 0.05
+    assert about["painters"] == ["blur"] and set(about["detectors"]) == set(NAMES)
+
+
+def test_what_cannot_be_exported_or_loaded_says_why(run, exported, monkeypatch):
+    with pytest.raises(ConfigError, match="residual_net"):
+        packaged.export(run, "other", ["residual"], "x")
+    with pytest.raises(ConfigError, match="at least one"):
+        packaged.export(run, "other", [], "x")
+    with pytest.raises(ConfigError, match="tiny/residual_net"):
+        pretrained.load_detector("tiny/resnet")
+    with pytest.raises(ConfigError, match="tiny"):
+        packaged.load_all("tini")
+    with monkeypatch.context() as patch, pytest.raises(ConfigError, match="MiB"):
+        patch.setattr(packaged, "MAX_FILE", 1 << 16)
+        packaged.export(run, "other", ["residual_net"], "x")
+    (exported / "residual_net.safetensors").write_bytes(b"broken")
+    with pytest.raises(UserError, match="damaged"):
+        pretrained.load_detector("tiny/residual_net")
+
+
+@pytest.mark.parametrize("name", packaged.sets())
+def test_each_set_that_comes_with_the_package_loads_and_has_a_card(name):
+    jury = Jury.of_package(name)
+    card = (packaged.folder() / name / "README.md").read_text()
+    assert all(detector in card for detector in jury.detectors)
+    found = jury.judge(np.full((jury.size, jury.size, 3), 128, np.uint8))
+    assert all(0 <= opinion.probability <= 1 for opinion in found.values())
+
+
+def test_the_packages_weights_stay_small():
+    files = [path for path in pretrained.FOLDER.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert sum(path.stat().st_size for path in files) <= packaged.MAX_TOTAL
+    assert all(path.stat().st_size <= packaged.MAX_FILE for path in files)
