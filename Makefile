@@ -40,8 +40,8 @@ format: $(STAMP)  ## mend what lint can mend by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-demo: $(STAMP)  ## open chapter 9, the demo, in JupyterLab
-	$(BIN)/jupyter lab notebooks/09_demo.ipynb
+demo: $(STAMP)  ## paint holes and have them judged, in a browser
+	$(RUN) demo
 
 picture: $(STAMP)  ## draw the README's picture anew
 	$(RUN) picture

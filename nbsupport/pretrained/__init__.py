@@ -29,7 +29,8 @@ An inpainting network that paints the hole of a photograph from what is visible 
 
 | | |
 | --- | --- |
-| Trained on | {photographs:,} photographs of `{dataset}` (training split, seed {seed}); {images:,} pictures seen{before} |
+| Trained on | {photographs:,} photographs of `{dataset}` (training split, seed {seed}) |
+| Pictures seen | {images:,}{before} |
 | Parameters | {parameters:,}, stored in half precision ({megabytes:.1f} MB) |
 | Time | {minutes:.0f} minutes on {device} |
 | Text encoder | pre-trained; R-precision {r_precision:.1%} on held-out photographs (chance {chance:.0%}) |

@@ -44,7 +44,7 @@ def test_exported_weights_paint_as_the_run_does(run, tmp_path, monkeypatch):
 def test_the_card_says_what_the_results_say(run, tmp_path):
     pretrained.export(run, "shapes", "made by a test", tmp_path)
     card, result = (tmp_path / "shapes.md").read_text(), run.result("tdanet")
-    assert f"{result['hole_l1']['tdanet']['value']:.4f}" in card and f"{result['images']:,} pictures" in card
+    assert f"{result['hole_l1']['tdanet']['value']:.4f}" in card and f"| Pictures seen | {result['images']:,} |" in card
     assert "made by a test" in card and "{" not in card
     assert read_json(tmp_path / "shapes.json")["results"]["tdanet"] == result
 
