@@ -78,7 +78,7 @@ _FEW = "This run holds too few pictures to answer this."
 
 
 def _seam(results: Mapping[str, Any]) -> dict:
-    # Against the blob in the middle: holes are seldom in a corner, so that even a map which sees no picture is denser in
+    # Against the blob in the middle: holes are seldom in a corner, so even a map that sees no picture is denser in
     # them than beside them.
     name, seed = shown(results)
     at = _find(results["localization"]["records"], detector=name, seed=seed, arm="spliced", metric="inside_minus_ring")
