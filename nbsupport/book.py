@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nbsupport import pages, status
+from nbsupport import fooled, pages, status
 from nbsupport.chapters import Chapter, all_chapters, assignments, source, toc_pages
 from nbsupport.errors import UserError
 from nbsupport.runner import executed_path, read_executed
@@ -146,6 +146,7 @@ def stage(run: Run, folder: Path) -> Path:
         target = folder / "notebooks" / chapter.path.name
         target.write_text(json.dumps(staged, indent=1, ensure_ascii=False) + "\n", "utf-8")
     (folder / "book" / "status_table.md").write_text(status.markdown(run), "utf-8")
+    (folder / "book" / "fooled_table.md").write_text(fooled.markdown(run), "utf-8")
     pages.write(run, folder / "_static")
     return folder
 

@@ -318,3 +318,36 @@ class EvaluationConfig(Config):
     draws: int = between(2000, 10, 1_000_000)
     confidence: float = between(0.95, 0.5, 0.999)
     seed: int = between(0, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class SegmentationConfig(Config):
+    """Chapter 8: the small network that is shown the true holes in training, as the upper reference for heat maps."""
+
+    steps: int = between(200, 1, 10_000_000)
+    batch_size: int = between(24, 2, 4096)
+    learning_rate: float = between(4e-3, 1e-8, 1.0)
+    channels: int = between(12, 2, 512)  # width at full resolution
+    validate_every: int = between(60, 1, 10_000_000)
+    fake_arms: tuple[str, ...] = ("spliced", "regenerated")
+    seed: int = between(0, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class LocalizationConfig(EvaluationConfig):
+    """Chapter 8: whose heat maps are held against the true holes, and on how many photographs."""
+
+    count: int = between(60, 0, 10_000_000)  # test photographs, 0: all
+    validation: int = between(24, 0, 10_000_000)  # photographs on which the maps' thresholds are chosen, 0: all
+    arms: tuple[str, ...] = ("spliced", "regenerated")
+    ring: float = between(0.06, 0.005, 0.5)  # width of the ring around a hole, as a share of the picture's side
+
+
+@dataclass(frozen=True)
+class ErrorsConfig(EvaluationConfig):
+    """Chapter 8: what wrong answers have in common, and at which size of hole detection becomes good enough."""
+
+    confident: float = between(0.75, 0.5, 0.999)  # a wrong answer is confident from this distance from the truth
+    depth: int = between(2, 1, 5)  # questions that describe a cluster at most
+    least: int = between(6, 2, 10_000)  # pictures in a cluster at least
+    target: float = between(0.75, 0.5, 0.999)  # the AUROC whose coverage is looked for

@@ -40,6 +40,8 @@ CHAPTER_OF_STAGE = {
     "studies": 6,
     "robustness": 6,
     "ensembles": 7,
+    "segmentation": 8,
+    "localization": 8,
     "errors": 8,
 }
 _VERSIONED = ("nbsupport", "torch", "torchvision", "timm", "numpy", "pandas", "pillow", "opencv-python-headless")

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from nbsupport import masks, pairs
-from nbsupport.config import EvaluationConfig
+from nbsupport.config import ErrorsConfig, EvaluationConfig
 from nbsupport.data import index
 from nbsupport.detectors import comparison, ensemble, scores
 from nbsupport.errors import UserError
-from nbsupport.evaluation import statistics, strata
+from nbsupport.evaluation import analysis, statistics, strata
 from nbsupport.runs import Run, atomic_path
 
 TABLE = "errors.parquet"
@@ -38,8 +38,9 @@ class Errors:
             ``outcome`` (found, miss, false alarm, passed), ``error`` (distance of the probability from the label, in
             [0, 1]), ``wrong_detectors`` (single detectors that are wrong about it), the columns of ``strata.facts``
             and ``hole_l1`` (fakes only, see ``pairs.differences``); ``number`` is the row of the manifest and of
-            ``pairs.Pairs.cache``.
-        result: ``results/errors.json``.
+            ``pairs.Pairs.cache``; the columns of ``analysis.enrich`` (``neighbour``: the manifest row of the nearest
+            rightly judged picture of the same arm, -1 if none) and ``cluster`` (-1: in none).
+        result: ``results/errors.json``; its keys beside the counts: ``analysis.analyse``.
     """
 
     table: pd.DataFrame
@@ -62,7 +63,7 @@ class Errors:
         return own.drop_duplicates("image_id").head(count)
 
 
-def make(run: Run, config: EvaluationConfig) -> Errors:
+def make(run: Run, config: ErrorsConfig) -> Errors:
     """The stage "errors": writes ``errors.parquet`` and ``results/errors.json``.
 
     Raises:
@@ -73,10 +74,15 @@ def make(run: Run, config: EvaluationConfig) -> Errors:
     if not stage.finished:
         with stage:
             everything = scores.all_scores(run)
-            table = judged(everything, pairs.load(run), masks.load(run), index.load(run).index)
+            paired, holes = pairs.load(run), masks.load(run)
+            table = analysis.enrich(judged(everything, paired, holes, index.load(run).index), paired, holes)
+            counted = result(table, everything, config)
+            best = counted["best"]["detector"], counted["best"]["seed"]
+            table, reasons = analysis.analyse(table, best, config)
+            reasons["captions"] = analysis.captions(paired)
             with atomic_path(run / TABLE) as temporary:
                 table.to_parquet(temporary, index=False)
-            run.write_result("errors", result(table, everything, config))
+            run.write_result("errors", counted | reasons)
             stage.outputs(TABLE, "results/errors.json")
     return load(run)
 

@@ -7,7 +7,7 @@ from detector_data import make_pairs
 from scipy.special import expit
 
 from nbsupport import masks, pairs
-from nbsupport.config import DetectorConfig, EvaluationConfig
+from nbsupport.config import DetectorConfig, ErrorsConfig
 from nbsupport.data import index
 from nbsupport.detectors import scores
 from nbsupport.errors import MissingStage, UserError
@@ -15,7 +15,7 @@ from nbsupport.evaluation import errors, strata
 from nbsupport.plots import evaluation as figures
 from nbsupport.runs import Run
 
-CONFIG = EvaluationConfig(draws=60)
+CONFIG = ErrorsConfig(draws=60)
 SIZE = 32
 
 

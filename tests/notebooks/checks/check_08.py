@@ -1,10 +1,11 @@
 """Chapter 8: every test picture was judged by every detector, and the counts add up to what the scores say."""
 
+import numpy as np
 import pandas as pd
 
-from nbsupport import pairs
+from nbsupport import fooled, pairs
 from nbsupport.detectors import scores
-from nbsupport.evaluation import errors
+from nbsupport.evaluation import errors, findings, localization
 from nbsupport.runs import Run
 
 
@@ -30,3 +31,17 @@ def check(run: Run) -> None:
     assert (by_bin.sort_index() == whole.sort_index()).all()
     agreed = pd.DataFrame(found.result["agreement"]).groupby("arm")["pictures"].sum()
     assert agreed.to_dict() == test["arm"].value_counts().to_dict()
+    # Causes, maps and findings.
+    assert (found.table.loc[found.table["neighbour"] >= 0, "neighbour"] < len(manifest)).all()
+    maps = localization.load(run)
+    assert {"segmentation", "uniform", "centre"} < set(maps.table["detector"])
+    area = maps.table[maps.table["detector"] == "uniform"]
+    assert np.allclose(area["pointing"], area["iou"]), "chance is the area of the hole, whatever the metric"
+    results = {name: run.result(name) for name in ("detectors", "localization", "errors")}
+    told = run.result("findings")["findings"]
+    assert len(told) == 5
+    for finding in told:
+        assert finding["verdict"] in findings.VERDICTS
+        if finding["source"]:
+            assert findings.read(results, finding["source"])["value"] == finding["number"]
+    assert "## Holes" in fooled.markdown(run)

@@ -1,0 +1,118 @@
+"""The part of ``results/errors.json`` that asks *why*: what errors share, what escapes, what size of hole is found.
+
+Joins the judged pictures with what can be measured of them (``properties.around``, structural similarity of the fill,
+nearest rightly judged neighbour) and runs the questions of ``properties`` and ``escape`` on them. Everything copes with
+runs of a few pictures: what cannot be answered is an empty list or a None, with a word that says so.
+"""
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from nbsupport.config import ErrorsConfig
+from nbsupport.detectors import comparison, ensemble
+from nbsupport.evaluation import escape, properties
+from nbsupport.masks import MaskSet
+from nbsupport.pairs import Pairs
+from nbsupport.quality import pixels
+
+WRONG = ("miss", "false alarm")
+_CELLS = 4  # a side, of the colour descriptor
+_TOGETHER = 256
+
+
+def descriptors(pictures: np.ndarray) -> np.ndarray:
+    """Colours and texture on a grid: (N, H, W, 3) uint8 -> (N, 64) float32. No detector has a say in it."""
+    found = []
+    for picture in pictures:
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        rough = np.abs(grey - cv2.blur(grey, (3, 3)))
+        parts = [cv2.resize(picture.astype(np.float32), (_CELLS, _CELLS), interpolation=cv2.INTER_AREA).ravel() / 64]
+        parts.append(cv2.resize(rough, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA).ravel() / 8)
+        found.append(np.concatenate(parts))
+    return np.array(found, np.float32).reshape(len(pictures), 4 * _CELLS**2)
+
+
+def enrich(table: pd.DataFrame, paired: Pairs, holes: MaskSet) -> pd.DataFrame:
+    """Add ``brightness, texture, gradient, colourfulness`` (around the hole), ``hole_ssim``, ``neighbour``."""
+    once = table.drop_duplicates("path").reset_index(drop=True)
+    mask = dict(zip(holes.table["mask_id"], range(len(holes)), strict=True))
+    real = paired.manifest[paired.manifest["arm"] == "original"]
+    original = dict(zip(real["image_id"], real.index, strict=True))
+    looks, features = [], np.zeros((len(paired.manifest), 4 * _CELLS**2), np.float32)
+    for start in range(0, len(once), _TOGETHER):
+        part = once.iloc[start : start + _TOGETHER]
+        pictures = np.array(paired.cache[part["number"].to_numpy()])
+        hole = holes.get([mask[mask_id] for mask_id in part["mask_id"]])
+        before = np.array(paired.cache[[original[image_id] for image_id in part["image_id"]]])
+        found = properties.around(pictures, hole)
+        similar = pixels.ssim(before, pictures, hole)
+        looks.append(
+            found.assign(path=part["path"].to_numpy(), hole_ssim=np.where(part["label"] == 1, similar, np.nan))
+        )
+        features[part["number"].to_numpy()] = descriptors(pictures)
+    table = table.merge(pd.concat(looks), on="path", how="left", validate="many_to_one")
+    return table.assign(neighbour=escape.neighbours(features, table), cluster=np.int64(-1))
+
+
+def analyse(table: pd.DataFrame, best: tuple[str, int], config: ErrorsConfig) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Returns the table with its column ``cluster`` filled for the best detector, and the results' new keys:
+
+    ``analysed`` (per outcome and arm: ``detector, seed, arm, outcome, pictures, errors, level`` (confident, all or too
+    few)``, tests, survivors, clusters``), ``escapes``, ``crossings`` (``detector, seed, arm`` and ``escape.crossing``),
+    ``shared`` (per arm), ``captions`` (whether captions other than the right one were painted with).
+    """
+    table = table.copy()
+    chosen = (table["detector"] == best[0]) & (table["seed"] == best[1])
+    sides, offset = [], 0
+    for arm, own in table[chosen].groupby("arm", sort=False):
+        wrong = own["outcome"].isin(WRONG).to_numpy()
+        level, errors = "confident", wrong & (own["error"] >= config.confident).to_numpy()
+        if errors.sum() < properties.FEWEST:
+            level, errors = "all", wrong
+        level = level if errors.sum() >= properties.FEWEST else "too few"
+        tests = properties.tests(own, errors)
+        numbers, found = properties.clusters(own, errors, config.depth, config.least, config.confidence, config.seed)
+        for record in found:
+            record["cluster"] += offset
+        table.loc[own.index, "cluster"] = np.where(numbers >= 0, numbers + offset, -1)
+        offset += len(found)
+        facts = {"detector": best[0], "seed": best[1], "arm": arm, "pictures": len(own), "errors": int(errors.sum())}
+        outcome = "miss" if own["label"].iloc[0] == 1 else "false alarm"
+        survivors = [record["property"] for record in tests if record["survives"]]
+        facts |= {"outcome": outcome, "level": level, "tests": tests, "survivors": survivors, "clusters": found}
+        sides.append(facts)
+    crossings = []
+    for (detector, seed), own in table.groupby(["detector", "seed"], sort=False):
+        for arm in comparison.fake_arms(own):
+            if arm != comparison.ALL:
+                found = escape.crossing(own[own["label"] == 0], own[own["arm"] == arm], config)
+                crossings.append({"detector": detector, "seed": seed, "arm": arm, "target": config.target, **found})
+    return table, {
+        "analysed": sides,
+        "analysed_from": config.confident,
+        "escapes": escape.escapes(table, config),
+        "crossings": crossings,
+        "shared": shared(table, config),
+    }
+
+
+def shared(table: pd.DataFrame, config: ErrorsConfig) -> list[dict[str, object]]:
+    """For each arm: how much more often all single detectors are wrong together than independent ones would be."""
+    single, records = table[~table["detector"].isin(ensemble.NAMES)], []
+    for arm, own in single.groupby("arm", sort=False):
+        own = own.assign(wrong=own["outcome"].isin(WRONG), judge=own["detector"] + " " + own["seed"].astype(str))
+        wide = own.pivot(index="path", columns="judge", values="wrong").dropna().astype(bool)
+        if wide.shape[1] < 2:
+            continue
+        groups = own.drop_duplicates("path").set_index("path").loc[wide.index, "group"].to_numpy()
+        records.append(
+            {"arm": arm, "detectors": wide.shape[1], "pictures": len(wide), **escape.shared(wide, groups, config)}
+        )
+    return records
+
+
+def captions(paired: Pairs) -> list[str]:
+    """The kinds of captions that the test fakes were painted with; with one kind, its effect cannot be answered."""
+    own = paired.manifest[(paired.manifest["split"] == "test") & (paired.manifest["label"] == "fake")]
+    return sorted(set(own["caption_kind"].dropna().astype(str)) - {""})

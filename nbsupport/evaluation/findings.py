@@ -1,0 +1,185 @@
+"""The five findings of chapter 8: a sentence made of the numbers, with its interval, its figure and where it is read.
+
+Each finding reads one interval out of ``results/*.json`` by key; the wording follows from where that interval lies. Not
+one word of a verdict is written before the number is known: an interval on the expected side says *supported*, one on
+the other side *contradicted*, one that holds zero *tie*, and a missing one *too few*.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nbsupport.errors import MissingStage
+from nbsupport.runs import Run
+
+VERDICTS = ("supported", "contradicted", "tie", "too few")
+KEYS = ("claim", "verdict", "number", "low", "high", "figure", "source", "question")
+
+
+def verdict(low: float | None, high: float | None, expected: int = 1) -> str:
+    """Where an interval lies: `expected` 1: above zero would support the claim, -1: below zero would."""
+    if low is None or high is None:
+        return "too few"
+    side = 1 if low > 0 else -1 if high < 0 else 0
+    return "tie" if side == 0 else "supported" if side == expected else "contradicted"
+
+
+def source_of(result: str, key: str, number: int, *inner: str) -> str:
+    """A path into the results: ``errors.json: escapes[3].correlation``."""
+    return f"{result}.json: {key}[{number}]" + "".join(f".{name}" for name in inner)
+
+
+def read(results: Mapping[str, Any], source: str) -> Mapping[str, Any]:
+    """The record that a finding's `source` names; raises KeyError or IndexError when it is not there."""
+    name, path = source.split(".json: ")
+    key, rest = path.split("[", 1)
+    number, _, inner = rest.partition("]")
+    found = results[name][key][int(number)]
+    for step in filter(None, inner.split(".")):
+        found = found[step]
+    return found
+
+
+def _find(records: list[Mapping[str, Any]], **wanted: Any) -> int | None:
+    """Number of the first record that has all of these values."""
+    return next((n for n, r in enumerate(records) if all(r.get(k) == v for k, v in wanted.items())), None)
+
+
+def _number(found: Mapping[str, Any], digits: int = 2) -> str:
+    return f"{found['value']:+.{digits}f} [{found['low']:+.{digits}f}, {found['high']:+.{digits}f}]"
+
+
+def shown(results: Mapping[str, Any]) -> tuple[str, int]:
+    """The single detector whose map is talked about: the best on validation, or the first that has a map."""
+    best = results["detectors"]["best_on_validation"]
+    seed = min(map(int, best), default=0)
+    records = results["localization"]["records"]
+    held = [(r["detector"], r["seed"]) for r in records if r["detector"] not in ("uniform", "centre", "segmentation")]
+    wanted = (best.get(str(seed)), seed)
+    return wanted if wanted in held else held[0] if held else wanted
+
+
+def _finding(results, question: str, figure: str, source: str | None, expected: int, words: Mapping[str, str]) -> dict:
+    empty = {"value": None, "low": None, "high": None}
+    found = read(results, source) if source else empty
+    said = verdict(found["low"], found["high"], expected) if found["value"] is not None else "too few"
+    number = _number(found) if said != "too few" else ""
+    claim = words[said].format(number=number)
+    numbers = {"number": found["value"], "low": found["low"], "high": found["high"]}
+    return {"question": question, "claim": claim, "verdict": said, **numbers, "figure": figure, "source": source}
+
+
+_FIXED = {
+    "supported": "With the size of the hole held fixed, closer paint is missed more often too.",
+    "contradicted": "With the size of the hole held fixed, closer paint is missed less often.",
+    "tie": "With the size of the hole held fixed, the interval holds zero: the size may be behind it.",
+    "too few": "With the size of the hole held fixed, this run cannot tell.",
+}
+_FEW = "This run holds too few pictures to answer this."
+
+
+def _seam(results: Mapping[str, Any]) -> dict:
+    # Against the blob in the middle: holes are seldom in a corner, so even a map that sees no picture is denser in
+    # them than beside them.
+    name, seed = shown(results)
+    at = _find(results["localization"]["records"], detector=name, seed=seed, arm="spliced", metric="inside_minus_ring")
+    words = {
+        "supported": f"The map of {name} prefers the hole to the ring around it more than a blob in the middle does, "
+        "by {number} of the density of chance: it looks at the paint, and not only at the seam.",
+        "contradicted": f"The map of {name} prefers the hole to the ring around it less than a blob in the middle "
+        "does ({number} of the density of chance): nothing shows that it looks at the paint rather than the seam.",
+        "tie": f"The map of {name} prefers the hole to the ring around it about as much as a blob in the middle "
+        "does ({number} of the density of chance): paint and seam cannot be told apart by it.",
+        "too few": _FEW,
+    }
+    source = None if at is None else source_of("localization", "records", at, "over_centre")
+    return _finding(results, "Is it the paint or the seam?", "density", source, 1, words)
+
+
+def _pointing(results: Mapping[str, Any]) -> dict:
+    name, seed = shown(results)
+    at = _find(results["localization"]["records"], detector=name, seed=seed, arm="spliced", metric="ap")
+    words = {
+        "supported": f"The map of {name} finds the pixels of spliced holes better than a blob in the middle that sees "
+        "no picture: average precision {number} above it.",
+        "contradicted": f"The map of {name} finds the pixels of spliced holes worse than a blob in the middle that "
+        "sees no picture: average precision {number} against it.",
+        "tie": f"The map of {name} finds the pixels of spliced holes no better than a blob in the middle that sees "
+        "no picture: average precision {number} against it.",
+        "too few": _FEW,
+    }
+    source = None if at is None else source_of("localization", "records", at, "over_centre")
+    return _finding(results, "Does the map know where the hole is?", "pointing", source, 1, words)
+
+
+def _arms(results: Mapping[str, Any]) -> dict:
+    name, seed = shown(results)
+    at = _find(results["localization"]["arms"], detector=name, seed=seed, metric="ap")
+    words = {
+        "supported": f"The map of {name} finds the hole better in spliced pictures than in regenerated ones of the "
+        "same photographs (average precision {number}): where traces are everywhere, the map does not point.",
+        "contradicted": f"The map of {name} finds the hole better in regenerated pictures than in spliced ones of "
+        "the same photographs (average precision {number}).",
+        "tie": f"The map of {name} finds the hole equally well in spliced and in regenerated pictures, as far as this "
+        "run can tell (average precision {number}).",
+        "too few": _FEW,
+    }
+    source = None if at is None else source_of("localization", "arms", at)
+    return _finding(results, "Does the map point better where only the hole was painted?", "arms", source, 1, words)
+
+
+def _escape(results: Mapping[str, Any]) -> dict:
+    best = results["errors"]["best"]
+    at = _find(results["errors"]["escapes"], arm="spliced", quality="hole_l1", **best)
+    words = {
+        "supported": f"A better fill escapes: the farther spliced paint is from the photograph, the surer is "
+        f"{best['detector']} (rank correlation {{number}}).",
+        "contradicted": f"A better fill does not escape: the closer spliced paint is to the photograph, the surer is "
+        f"{best['detector']} (rank correlation {{number}}).",
+        "tie": f"Whether a better fill escapes {best['detector']} is open: the rank correlation of the paint's "
+        "distance with the answer holds zero ({number}).",
+        "too few": _FEW,
+    }
+    source = None if at is None else source_of("errors", "escapes", at, "correlation")
+    found = _finding(results, "Does a better fill escape?", "quality", source, 1, words)
+    if at is not None and found["verdict"] != "too few":  # large holes are harder to fill and easier to find
+        fixed = results["errors"]["escapes"][at].get("regression") or {}
+        # log-odds of a *miss*: a negative number says that paint far from the photograph is missed less
+        found["claim"] += " " + _FIXED[verdict(fixed.get("low"), fixed.get("high"), -1)]
+    return found
+
+
+def _shared(results: Mapping[str, Any]) -> dict:
+    at = _find(results["errors"]["shared"], arm="spliced")
+    words = {
+        "supported": "Detectors fail together: the share of spliced pictures that all of them miss is {number} above "
+        "what independent errors would give.",
+        "contradicted": "Detectors fail on different pictures: the share of spliced pictures that all of them miss is "
+        "{number} against what independent errors would give.",
+        "tie": "Detectors fail together no more often than chance allows: the share of spliced pictures that all miss "
+        "differs by {number} from independent errors.",
+        "too few": _FEW,
+    }
+    source = None if at is None else source_of("errors", "shared", at)
+    return _finding(results, "Do all detectors fail on the same pictures?", "agreement", source, 1, words)
+
+
+FINDINGS: tuple[Callable[[Mapping[str, Any]], dict], ...] = (_pointing, _seam, _arms, _escape, _shared)
+
+
+def compose(results: Mapping[str, Any]) -> list[dict]:
+    """The findings of results (``detectors, localization, errors``), each with :data:`KEYS`; a pure function."""
+    return [finding(results) for finding in FINDINGS]
+
+
+def make(run: Run) -> list[dict]:
+    """Compose the findings of a run and write ``results/findings.json``; raises MissingStage before them."""
+    results = {name: run.result(name) for name in ("detectors", "localization", "errors")}
+    return run.write_result("findings", {"findings": compose(results)})["findings"]
+
+
+def load(run: Run) -> list[dict]:
+    """What :func:`make` wrote; empty when the run has no findings yet."""
+    try:
+        return run.result("findings")["findings"]
+    except MissingStage:
+        return []
