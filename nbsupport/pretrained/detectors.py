@@ -31,7 +31,7 @@ validation photographs (temperature, shift), soft vote: the mean of their probab
 
 | | |
 | --- | --- |
-| Trained on | pairs of {photographs:,} photographs of `{dataset}` (split seed {split_seed}); fakes by {painters} |
+| Trained on | pairs of {photographs:,} training photographs of `{dataset}` (split seed {split_seed}); fakes by {painters} |
 | Calibrated on | {validation:,} pictures of {groups:,} validation groups |
 | Stored | half precision, {megabytes:.1f} MB; moves a probability by at most {moved:.3f} ({compared} pictures) |
 
@@ -165,13 +165,14 @@ def _describe(run: Run, name: str, chosen: Sequence[tuple[str, int]]) -> dict:
         metrics = [{key: m.get(key) for key in kept} for m in own]
         detectors[detector] = {"record": record, "metrics": metrics}
     fakes = paired.manifest[paired.manifest["label"] == "fake"]
+    learnt = run.require("detectors")["config"].get("inpainters")  # empty: of all
     return {
         "name": name,
         "dataset": indexed["config"]["dataset"],
         "split_seed": indexed["config"]["seed"],
         "image_size": detectors[chosen[0][0]]["record"]["image_size"],
-        "photographs": int(paired.manifest["image_id"].nunique()),
-        "painters": sorted(fakes["inpainter"].dropna().unique().tolist()),
+        "photographs": max(held["record"]["training_photographs"] for held in detectors.values()),
+        "painters": sorted(learnt or fakes["inpainter"].dropna().unique().tolist()),
         "detectors": detectors,
         "validation": columns,
         "provenance": runs.provenance(),
