@@ -31,7 +31,8 @@ validation photographs (temperature, shift), soft vote: the mean of their probab
 
 | | |
 | --- | --- |
-| Trained on | pairs of {photographs:,} training photographs of `{dataset}` (split seed {split_seed}); fakes by {painters} |
+| Trained on | pairs of {photographs:,} training photographs of `{dataset}` (split seed {split_seed}) |
+| Fakes by | {painters} |
 | Calibrated on | {validation:,} pictures of {groups:,} validation groups |
 | Stored | half precision, {megabytes:.1f} MB; moves a probability by at most {moved:.3f} ({compared} pictures) |
 
