@@ -11,7 +11,7 @@ import pandas as pd
 
 from nbsupport.config import ErrorsConfig
 from nbsupport.detectors import comparison, ensemble
-from nbsupport.evaluation import escape, properties
+from nbsupport.evaluation import escape, properties, statistics
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import Pairs
 from nbsupport.quality import pixels
@@ -116,3 +116,36 @@ def captions(paired: Pairs) -> list[str]:
     """The kinds of captions that the test fakes were painted with; with one kind, its effect cannot be answered."""
     own = paired.manifest[(paired.manifest["split"] == "test") & (paired.manifest["label"] == "fake")]
     return sorted(set(own["caption_kind"].dropna().astype(str)) - {""})
+
+
+def caption_effects(table: pd.DataFrame, manifest: pd.DataFrame, config: ErrorsConfig) -> list[dict[str, object]]:
+    """Whether the caption matters to the detectors: fakes of one hole, one inpainter and one draw, in pairs.
+
+    Args: table: of the errors stage, with ``path``. manifest: of the paired set.
+
+    Returns:
+        for each detector, seed, arm and kind of caption other than ``matched``: ``pairs``, and the logit with
+        that caption minus the logit with the right one, {value, low, high} over groups; none without such pairs.
+    """
+    facts = ["path", "caption_kind", "mask_id", "inpainter", "sample"]
+    fakes = table[table["label"] == 1].drop(columns=set(facts[1:]) & set(table), errors="ignore")
+    fakes = fakes.merge(manifest[facts], on="path", how="left", validate="many_to_one")
+    key = ["image_id", "group", "mask_id", "inpainter", "sample"]
+    records = []
+    for (detector, seed, arm), own in fakes.groupby(["detector", "seed", "arm"], sort=False):
+        wide = own.pivot_table(index=key, columns="caption_kind", values="logit", observed=True)
+        for kind in (kind for kind in wide.columns if kind != "matched" and "matched" in wide.columns):
+            both = wide[[kind, "matched"]].dropna()
+            if len(both) < escape.FEWEST:
+                continue
+            apart = (both[kind] - both["matched"]).to_numpy()
+            found = statistics.bootstrap_groups(
+                both.index.get_level_values("group"),
+                lambda weights, apart=apart: weights @ apart / weights.sum(axis=1),
+                config.draws,
+                config.seed,
+                config.confidence,
+            )
+            facts_of = {"detector": detector, "seed": seed, "arm": arm, "caption": kind, "pairs": len(both)}
+            records.append(facts_of | found)
+    return records

@@ -80,6 +80,7 @@ def make(run: Run, config: ErrorsConfig) -> Errors:
             best = counted["best"]["detector"], counted["best"]["seed"]
             table, reasons = analysis.analyse(table, best, config)
             reasons["captions"] = analysis.captions(paired)
+            reasons["caption_effects"] = analysis.caption_effects(table, paired.manifest, config)
             with atomic_path(run / TABLE) as temporary:
                 table.to_parquet(temporary, index=False)
             run.write_result("errors", counted | reasons)

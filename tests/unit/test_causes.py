@@ -8,7 +8,7 @@ import pytest
 
 from nbsupport import fooled, rng
 from nbsupport.config import ErrorsConfig
-from nbsupport.evaluation import escape, findings, properties
+from nbsupport.evaluation import analysis, escape, findings, properties
 from nbsupport.runs import Run
 
 CONFIG = ErrorsConfig(draws=80)
@@ -109,6 +109,32 @@ def test_neighbours_are_right_and_of_another_group():
     places = np.array([[0.0], [0.1], [1.0], [3.0]], np.float32)
     assert escape.neighbours(places, table).tolist() == [2, 2, 1, 2]
     assert (escape.neighbours(places, table.assign(outcome="miss")) == -1).all()
+
+
+def captioned(cost, count=40):
+    """Fakes of `count` photographs, painted for three kinds of caption: a wrong one adds `cost` to the logit."""
+    draw, rows, manifest = rng.generator(0, "captioned", cost), [], []
+    for number in range(count):
+        own = draw.normal(0, 3)  # some photographs are easier than others: only pairs can tell
+        for kind in ("matched", "mismatched", "empty"):
+            path = f"{number}_{kind}"
+            logit = own + (cost if kind == "mismatched" else 0) + draw.normal(0, 0.2)
+            rows.append((path, str(number), number, 1, "spliced", "d", 0, logit))
+            manifest.append((path, kind, f"{number}_centre", "tdanet", 0))
+    table = pd.DataFrame(rows, columns=["path", "image_id", "group", "label", "arm", "detector", "seed", "logit"])
+    return table, pd.DataFrame(manifest, columns=["path", "caption_kind", "mask_id", "inpainter", "sample"])
+
+
+def test_a_caption_that_matters_shows_in_pairs():
+    table, manifest = captioned(0.5)
+    found = {r["caption"]: r for r in analysis.caption_effects(table, manifest, ErrorsConfig(draws=200))}
+    assert set(found) == {"mismatched", "empty"} and found["mismatched"]["pairs"] == 40
+    wide = table.merge(manifest, on="path").pivot(index="image_id", columns="caption_kind", values="logit")
+    assert found["mismatched"]["value"] == pytest.approx((wide["mismatched"] - wide["matched"]).mean())
+    assert found["mismatched"]["low"] > 0.3 and abs(found["empty"]["value"]) < 0.15
+    assert analysis.caption_effects(table, manifest.assign(caption_kind="matched"), ErrorsConfig(draws=200)) == []
+    few = analysis.caption_effects(*(part.head(15) for part in (table, manifest)), ErrorsConfig(draws=200))
+    assert few == []
 
 
 def interval(value, low, high):
