@@ -15,6 +15,7 @@ from torch import Tensor
 from nbsupport import masks, rng
 from nbsupport.data.index import Dataset
 from nbsupport.errors import UserError
+from nbsupport.training.named_parts import NamedParts
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Sampler:
         dataset: the photographs. caption_length: L. batch_size: B. seed: with the step it fixes the batch.
         split: which split. kinds, coverage: of the holes, as for `masks.sample_batch`.
         empty: share of pictures that get an empty hole in place of it, in [0, 1].
+        named: draws whole parts and captions that name their colour; of so many pictures a `named_share`, in [0, 1].
         caption_dropout: share of pictures whose caption is left out, in [0, 1].
 
     Raises:
@@ -63,8 +65,11 @@ class Sampler:
         coverage: tuple[float, float] = (0.04, 0.35),
         empty: float = 0.0,
         caption_dropout: float = 0.0,
+        named: NamedParts | None = None,
+        named_share: float = 0.0,
     ) -> None:
         self.empty, self.caption_dropout = empty, caption_dropout
+        self.named, self.named_share = named, named_share
         self.dataset, self.length, self.batch_size, self.seed = dataset, caption_length, batch_size, seed
         self.kinds, self.coverage = tuple(kinds), coverage
         self.rows = dataset.rows(split)
@@ -79,6 +84,9 @@ class Sampler:
 
     def encode(self, generator: np.random.Generator, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """One random caption of each photograph: tokens (B, L) int64, lengths (B,) int64."""
+        return self._encoded(self._texts(generator, rows))
+
+    def _texts(self, generator: np.random.Generator, rows: np.ndarray) -> list[str]:
         texts = []
         for row in rows:
             own = self.captions[row]
@@ -86,6 +94,9 @@ class Sampler:
         if self.caption_dropout:
             dropped = generator.random(len(rows)) < self.caption_dropout
             texts = ["" if drop else text for drop, text in zip(dropped, texts, strict=True)]
+        return texts
+
+    def _encoded(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         tokens, lengths = self.dataset.vocabulary.encode(texts, self.length)
         return torch.from_numpy(tokens), torch.from_numpy(lengths)
 
@@ -110,11 +121,22 @@ class Sampler:
         rows = self.choose(generator)
         flipped = generator.random(len(rows)) < 0.5
         images = self._flip(self.dataset.cache.batch(rows), flipped)
-        tokens, lengths = self.encode(generator, rows)
+        texts = self._texts(generator, rows)
         drawn = self._holes(generator, rows, flipped, images.shape[1:3])
+        if self.named is not None:
+            self._ask(generator, rows, flipped, drawn, texts)
+        tokens, lengths = self._encoded(texts)
         drawn[generator.random(len(rows)) < self.empty] = False
         holes = torch.from_numpy(drawn)[:, None]
         return Batch(rows, to_tensor(images, device), holes.to(device), tokens.to(device), lengths.to(device), flipped)
+
+    def _ask(self, generator, rows, flipped, holes, texts) -> None:
+        """Put a whole part and a caption that names it in place of the hole and caption of some pictures."""
+        for number in np.flatnonzero(generator.random(len(rows)) < self.named_share):
+            drawn = self.named.draw(generator, int(rows[number]))
+            if drawn is not None:
+                holes[number] = drawn[0][:, ::-1] if flipped[number] else drawn[0]
+                texts[number] = texts[number] and drawn[1]  # a caption that was left out stays so
 
     def _holes(self, generator, rows, flipped, size) -> np.ndarray:
         objects = points = None

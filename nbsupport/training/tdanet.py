@@ -29,6 +29,7 @@ from nbsupport.tdanet.model import TDANet, create
 from nbsupport.tdanet.text import words_of
 from nbsupport.training import checkpoints, device, matching, records
 from nbsupport.training.batches import Sampler
+from nbsupport.training.named_parts import NamedParts
 from nbsupport.training.step import Trainer
 
 if TYPE_CHECKING:
@@ -173,6 +174,8 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
         coverage=(config.coverage_low, config.coverage_high),
         empty=EMPTY_HOLES,
         caption_dropout=config.caption_dropout,
+        named=NamedParts(dataset, quality.birds_of(run, dataset)) if config.named_parts else None,
+        named_share=config.named_parts,
     )
     best, waited = math.inf, 0
     state = checkpoints.load_state(run / STATE, fingerprint)

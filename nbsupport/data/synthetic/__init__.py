@@ -9,7 +9,7 @@
 
 from pathlib import Path
 
-from nbsupport.data.synthetic.captions import caption_with, captions
+from nbsupport.data.synthetic.captions import caption_with, captions, names_colour
 from nbsupport.data.synthetic.drawing import Drawing, draw_bird, part_region, part_regions
 from nbsupport.data.synthetic.parameters import (
     COLOURED_PARTS,
@@ -23,7 +23,7 @@ from nbsupport.data.synthetic.writer import read_attributes, read_parameters, wr
 
 __all__ = [
     "COLOURED_PARTS", "COLOURS", "TYPES", "BirdParameters", "Drawing", "caption_with", "captions", "draw_bird", "load",
-    "part_colours", "part_region", "part_regions", "read_attributes", "read_object_mask", "read_parameters",
+    "names_colour", "part_colours", "part_region", "part_regions", "read_attributes", "read_object_mask", "read_parameters",
     "sample_parameters", "write",
 ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 Not here: captions for photographs, which are read or measured, not known.
 """
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -149,3 +150,9 @@ def caption_with(params: BirdParameters, part: str, colour: str | None = None) -
     noun = _WORDS[part][0]
     words = f"{colour or getattr(params, part)} {noun}"
     return f"this bird has {words if noun in _PLURAL else _article(words)}."
+
+
+def names_colour(text: str, params: BirdParameters, part: str) -> bool:
+    """Whether one of the bird's own captions says which colour `part` has."""
+    colour, nouns = getattr(params, part), "|".join(sorted(set(_WORDS[part]), key=len, reverse=True))
+    return bool(re.search(rf"\b{colour} (?:{nouns})\b|\bthe (?:{nouns}) of this bird (?:is|are) {colour}\b", text))
