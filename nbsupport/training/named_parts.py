@@ -1,9 +1,9 @@
 """Training on the question that the listening test asks: a whole part hidden, a caption that names its colour.
 
-A hole drawn at random leaves some of a part's own colour at its rim more often than not, and a caption names two to four
-of eight parts; a network is then right to go on with what it sees and learns to listen very slowly. Of the synthetic
-birds it is known to the pixel where a part is and what each caption says of it, so the rare case can be made common.
-The birds of the test are others. Not here: the test itself (``quality.attributes``).
+A hole drawn at random leaves some of a part's own colour at its rim more often than not, and a caption names two to
+four of eight parts; a network is then right to go on with what it sees and learns to listen very slowly. Of the
+synthetic birds it is known to the pixel where a part is and what each caption says of it, so the rare case can be made
+common. The birds of the test are others. Not here: the test itself (``quality.attributes``).
 """
 
 from collections.abc import Mapping

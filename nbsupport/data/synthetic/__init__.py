@@ -23,8 +23,8 @@ from nbsupport.data.synthetic.writer import read_attributes, read_parameters, wr
 
 __all__ = [
     "COLOURED_PARTS", "COLOURS", "TYPES", "BirdParameters", "Drawing", "caption_with", "captions", "draw_bird", "load",
-    "names_colour", "part_colours", "part_region", "part_regions", "read_attributes", "read_object_mask", "read_parameters",
-    "sample_parameters", "write",
+    "names_colour", "part_colours", "part_region", "part_regions", "read_attributes", "read_object_mask",
+    "read_parameters", "sample_parameters", "write",
 ]  # fmt: skip
 
 
