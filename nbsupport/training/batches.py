@@ -7,6 +7,7 @@ uses fixed holes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from torch import Tensor
 from nbsupport import masks, rng
 from nbsupport.data.index import Dataset
 from nbsupport.errors import UserError
-from nbsupport.training.named_parts import NamedParts
+
+if TYPE_CHECKING:
+    from nbsupport.training.named_parts import NamedParts
 
 
 @dataclass
@@ -65,7 +68,7 @@ class Sampler:
         coverage: tuple[float, float] = (0.04, 0.35),
         empty: float = 0.0,
         caption_dropout: float = 0.0,
-        named: NamedParts | None = None,
+        named: "NamedParts | None" = None,
         named_share: float = 0.0,
     ) -> None:
         self.empty, self.caption_dropout = empty, caption_dropout
