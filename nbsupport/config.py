@@ -192,7 +192,7 @@ class TrainingConfig(Config):
     negate: bool = True  # see TDANetConfig
     max_pool: bool = True
     caption_dropout: float = between(0.0, 0.0, 1.0)  # share of the pictures that are painted without their caption
-    named_parts: float = between(0.0, 0.0, 1.0)  # synthetic birds: hide a whole part that the caption names, so often
+    named_parts: float = between(0.0, 0.0, 1.0)  # synthetic birds alone: hide a whole part that the caption names
     train_text: bool = False  # let the inpainting losses change the pre-trained text encoder
     start_from: str | None = None  # weights of an earlier training: a file, or a name of nbsupport.pretrained
     ema_decay: float = between(0.999, 0.0, 0.99999)  # of the moving average of the weights, which is what is kept

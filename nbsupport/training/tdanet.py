@@ -174,7 +174,7 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
         coverage=(config.coverage_low, config.coverage_high),
         empty=EMPTY_HOLES,
         caption_dropout=config.caption_dropout,
-        named=NamedParts(dataset, quality.birds_of(run, dataset)) if config.named_parts else None,
+        named=NamedParts(dataset, quality.birds_of(run, dataset)) if _asks(dataset, config) else None,
         named_share=config.named_parts,
     )
     best, waited = math.inf, 0
@@ -219,6 +219,11 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
     if trainer.step < config.steps:
         print(f"[tdanet] stopped early at step {trainer.step}: {config.patience} validations without an improvement.")
     return table
+
+
+def _asks(dataset: Dataset, config: TrainingConfig) -> bool:
+    """Whether whole parts are hidden under captions that name them: where somebody knows the parts."""
+    return bool(config.named_parts) and dataset.config.dataset == "synthetic"
 
 
 def _compare(run: Run, trainer: Trainer, score: float | None, best: float, waited: int) -> tuple[float, int]:
