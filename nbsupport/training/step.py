@@ -61,10 +61,20 @@ class Trainer:
     Args:
         model: the network; `matcher`: the pre-trained encoders of the matching loss, which stay as they are.
         fabric: device, precision and processes (``device.fabric``).
+
+    Raises:
+        UserError: a process would have no picture of a batch, or none for the auxiliary path.
     """
 
     def __init__(self, model: TDANet, matcher: matching.Matcher, config: TrainingConfig, fabric: "Fabric") -> None:
         self.config, self.fabric, self.step = config, fabric, 0
+        if 0 < self._with_auxiliary < fabric.world_size or config.batch_size < fabric.world_size:
+            raise UserError(
+                f"Each of the {fabric.world_size} processes needs a picture of every batch, and one that takes the "
+                f"auxiliary path; a batch of {config.batch_size} with auxiliary_share {config.auxiliary_share} has "
+                f"{self._with_auxiliary} of those. Raise batch_size or auxiliary_share, set auxiliary_share to 0, or "
+                "start fewer processes."
+            )
         self.model = self._place(model).train()
         self.matcher = self._place(matcher).eval().requires_grad_(False)
         model.text.requires_grad_(config.train_text)
@@ -85,6 +95,11 @@ class Trainer:
     def paths(self) -> tuple[str, ...]:
         """Which paths are trained: without a share for the auxiliary path, the inpainting path alone."""
         return PATHS if self.config.auxiliary_share else PATHS[:1]
+
+    @property
+    def _with_auxiliary(self) -> int:
+        """How many pictures of a batch take the auxiliary path."""
+        return math.ceil(self.config.auxiliary_share * self.config.batch_size)
 
     def _place(self, module: nn.Module) -> nn.Module:
         return self.fabric.to_device(module).to(memory_format=torch.channels_last)
@@ -132,7 +147,7 @@ class Trainer:
         """The noise of both paths: drawn for the whole batch, so that it does not depend on the processes."""
         shape = (len(batch.images), *self.model.latent_shape(*batch.images.shape[-2:]))
         draw = torch.Generator().manual_seed(rng.torch_seed(self.config.seed, "noise", self.step))
-        some = math.ceil(self.config.auxiliary_share * len(batch.images))
+        some = self._with_auxiliary
         mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
         both = torch.randn(shape, generator=draw)[mine], torch.randn(shape, generator=draw)[:some][mine]
         noise, noise_auxiliary = (part.to(self.fabric.device) for part in both)

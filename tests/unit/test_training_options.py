@@ -1,5 +1,7 @@
 """What can be set about TDANet's training: each switch does what it says, and what is written can be looked at."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 from nbsupport import pretrained
 from nbsupport.config import MatchingConfig, TDANetConfig, TrainingConfig
 from nbsupport.detectors import lite0
-from nbsupport.errors import ConfigError
+from nbsupport.errors import ConfigError, UserError
 from nbsupport.runs import Run, read_json, write_json
 from nbsupport.tdanet.layers import seeded
 from nbsupport.tdanet.model import create
@@ -60,6 +62,13 @@ def test_a_share_of_the_batch_takes_the_auxiliary_path(share, count):
     trainer.judges["auxiliary"].register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     trainer.train_step(Sampler(data, 12, 6, 0).batch(1))
     assert seen == [2 * count, count]  # real and painted, then painted alone
+
+
+@pytest.mark.parametrize("changes", [{"auxiliary_share": 0.1}, {"auxiliary_share": 0.0, "batch_size": 1}])
+def test_each_process_needs_a_picture_of_both_paths(changes):
+    two = SimpleNamespace(world_size=2)
+    with pytest.raises(UserError, match="2 processes"):
+        step.Trainer(None, None, TrainingConfig(**({"batch_size": 6} | changes)), two)
 
 
 def test_the_share_does_not_change_the_inpainting_path():
