@@ -4,6 +4,7 @@ The bird is a map of labels at three times the size (``anatomy``); colours are l
 down. The label map also says exactly where each part is to be seen. Not here: what to draw (``parameters``).
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -129,6 +130,14 @@ def part_regions(
     params: BirdParameters, size: int = 96, marks: bool = False, parts: Sequence[str] = COLOURED_PARTS
 ) -> dict[str, np.ndarray]:
     """Part -> its :func:`part_region`, for several parts of one bird, which is painted once for all of them."""
-    painted = paint(params, size).labels
+    painted = _labels(params, size)
     wanted = {part: PART_LABELS[part] if marks else PART_LABELS[part][:1] for part in parts}
     return {part: _coverage(painted, labels, size) > 0.5 for part, labels in wanted.items()}
+
+
+@functools.lru_cache(maxsize=2)
+def _labels(params: BirdParameters, size: int) -> np.ndarray:
+    """The label map of a bird, read-only: its regions are mostly asked for twice, with marks and without."""
+    labels = paint(params, size).labels
+    labels.setflags(write=False)
+    return labels
