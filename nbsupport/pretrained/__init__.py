@@ -34,7 +34,7 @@ An inpainting network that paints the hole of a photograph from what is visible 
 | Parameters | {parameters:,}, stored in half precision ({megabytes:.1f} MB) |
 | Time | {minutes:.0f} minutes on {device} |
 | Text encoder | pre-trained; R-precision {r_precision:.1%} on held-out photographs (chance {chance:.0%}) |
-
+{more}
 Error on {judged:,} held-out photographs, middle quarter hidden (mean absolute difference in the hole, from 0 to 2; 95 %
 interval from a bootstrap over groups):
 
@@ -111,7 +111,7 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
         "split_seed": indexed["config"]["seed"],
         "training": training,
         "provenance": {key: record.get(key) for key in ("versions", "commit", "cores", "notes")},
-        "results": {"tdanet": result, "matching": matched},
+        "results": {"tdanet": result, "matching": matched} | _heard(run),
         "vocabulary": list(dataset.vocabulary.words),
     }
     runs.write_json(folder / f"{name}.json", about)
@@ -130,6 +130,7 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
         megabytes=path.stat().st_size / 1e6,
         minutes=result["seconds"] / 60,
         device=f"{record['cores']} cores" if record["notes"]["device"] == "cpu" else record["notes"]["device"],
+        more=_more(training, about["results"].get("attributes")),
         r_precision=matched["r_precision"],
         chance=matched["chance"],
         judged=result["photographs"],
@@ -141,6 +142,30 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
     with runs.atomic_path(folder / f"{name}.md") as temporary:
         temporary.write_text(card, "utf-8")
     return path
+
+
+def _heard(run: Run) -> dict:
+    """How often named colours were painted, where chapter 4 has measured it."""
+    path = run / "results" / "listening.json"
+    measured = runs.read_json(path).get("attributes") if path.exists() else None
+    return {"attributes": {key: measured[key] for key in ("asked", "accuracy", "chance")}} if measured else {}
+
+
+def _more(training: dict, heard: dict | None) -> str:
+    """Rows of the card that not every network has: how it was made to listen, and whether it does."""
+    rows = ""
+    if training.get("named_parts"):
+        rows += (
+            f"| Whole parts hidden | in {training['named_parts']:.0%} of the pictures, the caption names the part |\n"
+        )
+    for kind, said in (("true", "the true colour"), ("edited", "another colour")):
+        if heard and kind in heard["accuracy"]:
+            own = heard["accuracy"][kind]
+            rows += (
+                f"| Caption names {said} | painted in {own['value']:.1%} ({own['low']:.1%}–{own['high']:.1%}) of "
+                f"{heard['asked']:,} hidden parts (chance {heard['chance']['uniform']:.0%}) |\n"
+            )
+    return rows
 
 
 #: Results that are kept with the book: chapter 4's, then those of chapters 5 and 6.

@@ -49,6 +49,19 @@ def test_the_card_says_what_the_results_say(run, tmp_path):
     assert read_json(tmp_path / "shapes.json")["results"]["tdanet"] == result
 
 
+def test_the_card_says_whether_named_colours_were_painted(run, tmp_path):
+    pretrained.export(run, "deaf", "made by a test", tmp_path)
+    assert "hidden parts" not in (tmp_path / "deaf.md").read_text()
+    own = {"value": 0.625, "low": 0.5, "high": 0.75}
+    run.write_result(
+        "listening", {"attributes": {"asked": 40, "accuracy": {"edited": own}, "chance": {"uniform": 0.1}}}
+    )
+    pretrained.export(run, "shapes", "made by a test", tmp_path)
+    said = "| Caption names another colour | painted in 62.5% (50.0%–75.0%) of 40 hidden parts (chance 10%) |"
+    assert said in (tmp_path / "shapes.md").read_text()
+    assert read_json(tmp_path / "shapes.json")["results"]["attributes"]["accuracy"]["edited"] == own
+
+
 def test_numbers_are_copied_and_curves_thinned(run, tmp_path):
     written = pretrained.export_results(run, tmp_path / "numbers")
     assert {path.name for path in written} == {"matching.json", "tdanet.json", "matching_log.csv", "tdanet_log.csv"}
