@@ -72,9 +72,7 @@ class Jury:
         from nbsupport.detectors import predict
         from nbsupport.pretrained import detectors as packaged
 
-        held: dict[str, int] = {}
-        for name, seed in predict.available(run):
-            held.setdefault(name, seed)
+        held = predict.first_seeds(run)
         if not held:
             raise MissingStage(f"This run has no trained detectors. Train them with: "
                                f"python -m nbsupport run --run {run.name} --only 6")  # fmt: skip
