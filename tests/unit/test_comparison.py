@@ -1,4 +1,4 @@
-"""Judging detectors: the fast bootstrap equals the slow one, differences are paired, ties are called ties."""
+"""Judging detectors: differences are paired, intervals belong to groups, ties are called ties."""
 
 import numpy as np
 import pandas as pd
