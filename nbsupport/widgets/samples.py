@@ -43,6 +43,12 @@ class Samples(Protocol):
         """Its visible parts, name -> (x, y) in pixels; empty where none is known."""
 
 
+def fits(samples: Samples, about: dict) -> bool:
+    """Whether what came with the package, by what its description says, was made for such pictures of this size."""
+    size = about["config"]["image_size"] if "config" in about else about["image_size"]
+    return about["dataset"] == samples.dataset and size == samples.size
+
+
 def part_hole(samples: Samples, image_id: str, part: str) -> np.ndarray:
     """A blob over one part of an animal, (size, size) bool, True = hole; an unknown part is a ConfigError."""
     known = samples.parts(image_id)

@@ -120,7 +120,7 @@ def test_a_session_says_what_is_missing_and_the_package_steps_in(run, monkeypatc
     assert session.photographs["image_id"].tolist() == ["b1", "b2", "b4"]
     assert "tdanet" not in session.methods and session.methods[-4:] == inpainters.CLASSICAL
     assert session.methods[:-4] == tuple(f"tdanet:{name}" for name in pretrained.names())
-    assert f"python -m nbsupport run --run {run.name} --only 4" in session.missing
+    assert f"python -m nbsupport run --run {run.name} --only 4" in session.painters.missing
     result = session.fill("b2", session.mask("b2", "centre"), "a bird", "telea")
     assert not result.reads_caption and result.unknown_words == ()
     assert np.array_equal(result.spliced[~result.mask], result.original[~result.mask])
@@ -137,7 +137,7 @@ def test_without_a_run_birds_are_drawn(monkeypatch):
     ids = session.photographs["image_id"].tolist()
     assert len(set(ids)) == 40 and session.image(ids[0]).shape == (64, 64, 3)
     assert np.array_equal(session.image(ids[3]), other.image(ids[3])) and session.captions(ids[3])
-    assert session.missing == "" and "--only 1-6" in session.no_jury
+    assert session.painters.missing == "" and "--only 1-6" in session.no_jury
     for kind in session.mask_kinds(ids[0]):
         assert 0.08 < session.mask(ids[0], kind).mean() < 0.22
     part = session.parts(ids[0])[0]
@@ -161,7 +161,7 @@ def test_a_session_offers_only_holes_that_the_photograph_can_have(run):
 
 def test_a_session_tells_unknown_and_unread_words(complete):
     session = Session(complete)
-    assert session.methods[0] == "tdanet" and session.missing == ""
+    assert session.methods[0] == "tdanet" and session.painters.missing == ""
     result = session.fill("b1", session.mask("b1", "object"), "A grue bird grue with wings", "tdanet", seed=7)
     assert result.unknown_words == ("grue",) and result.cut_words == ("with", "wings")
     assert (result.regenerated == len("A grue bird grue with wings") + 7).all()
