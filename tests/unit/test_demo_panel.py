@@ -1,6 +1,7 @@
 """The demo without a browser: its session says what is missing, its panels show no unescaped word, fills stay true."""
 
 import datetime
+import inspect
 import io
 import json
 import types
@@ -192,6 +193,11 @@ def test_a_jury_votes_and_says_unsure_between_its_thresholds(complete):
         assert own.trusted["low"] <= own.trusted["value"] <= own.trusted["high"]
     said = [session.verdict(np.full((SIZE, SIZE, 3), v, np.uint8)).opinions["bright"].verdict for v in (10, 250)]
     assert said == ["real", "inpainted"]
+
+
+def test_the_demo_is_as_strict_as_every_other_verdict_and_says_how_strict():
+    assert inspect.signature(calibration.fit_band).parameters["allowed"].default == jury.ALLOWED
+    assert f"at most {100 * jury.ALLOWED:.0f}% of the validation pictures" in text.EXPLANATION
 
 
 def test_the_ladder_marks_verdicts_that_turn(complete):
