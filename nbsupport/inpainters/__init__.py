@@ -141,7 +141,7 @@ class TDANetInpainter:
 
     @torch.inference_mode()
     def fill(self, images, masks, captions, *, seeds) -> np.ndarray:
-        """As :meth:`Inpainter.fill`: the network's whole output, which is not the photograph outside the hole either."""
+        """As :meth:`Inpainter.fill`: the network's whole output, which differs outside the hole too."""
         place = self.device.device
         # A transposed view of HWC bytes is already in channels_last order.
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2).to(place).float() / 127.5 - 1
