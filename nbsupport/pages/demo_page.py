@@ -21,13 +21,13 @@ from nbsupport.evaluation.calibration import VERDICTS, Band
 from nbsupport.pages import assets
 from nbsupport.quality import attributes
 from nbsupport.runs import Run
+from nbsupport.widgets.jury import SOFT_VOTE
 from nbsupport.widgets.state import Session
 
 BIRDS = 8
 HOLES = ("centre", "part", "object", "strokes")
 SEEDS = (0, 1)
 CONDITION = "jpeg 60"
-VOTE = "soft vote"
 _BATCH = 32
 
 
@@ -190,7 +190,7 @@ class Judge:
 
     def __init__(self, inspector: Inspector) -> None:
         self.inspector = inspector
-        self.bands: dict[str, Band] = {t.name: t.band for t in inspector.trained} | {VOTE: inspector.band}
+        self.bands: dict[str, Band] = {t.name: t.band for t in inspector.trained} | {SOFT_VOTE: inspector.band}
         self._said: dict[bytes, list[dict[str, object]]] = {}
 
     def ask(self, pictures: Sequence[np.ndarray]) -> None:

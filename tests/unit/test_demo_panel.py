@@ -429,7 +429,7 @@ def test_the_demo_judges_what_was_painted(complete):
     assert "Together the detectors say" in demo.detect.opinions.value and "jpeg 60" in demo.detect.ladder.value
     assert "intersection over union" in demo.detect.overlap.value
     demo.detect.detector.value = "sure"
-    assert "no heat map" in demo.detect.overlap.value or "intersection" in demo.detect.overlap.value
+    assert "hottest pixels of sure" in demo.detect.overlap.value
     demo.paint.seed.value = 9
     assert demo.detect.opinions.value == "" and "no fill yet" in demo.detect.message.value
 
@@ -443,7 +443,7 @@ def test_experiments_change_one_thing_at_a_time(complete):
     assert table["caption"].tolist() == ["this bird has a red crown.", "this bird has a blue crown."]
     assert table["apart"].tolist() == [0.0, 1.0] and all(np.array_equal(f.mask, hole) for f in fills)
     fills, shrunk = experiments.shrink_hole(session, ["b1", "b2"], [0.2, 0.05], "tdanet", 0)
-    assert [round(f.coverage, 1) for f in fills] == [0.2, 0.1, 0.2, 0.1] or len(fills) == 4
+    assert [f.coverage for f in fills] == pytest.approx([0.2, 0.05] * 2, abs=0.02)
     assert shrunk.groupby("image_id").size().tolist() == [9, 9]
     assert sorted(shrunk["coverage"].unique()) == [0.0, 0.05, 0.2]
     _, judged = experiments.change_painter(session, "b1", hole, "", ["telea", "mean_colour"], 0)
