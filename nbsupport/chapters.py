@@ -42,6 +42,7 @@ class Chapter:
 
     @cached_property
     def number(self) -> int:
+        """What the file name begins with: 4 for ``04_training``; raises ConfigError where it is no number."""
         match = re.match(r"(\d+)_", self.path.name)
         if match is None:
             raise ConfigError(f"'{self.path.name}' in _toc.yml is no chapter: its name must begin like '04_'.")
@@ -54,6 +55,7 @@ class Chapter:
 
     @cached_property
     def cells(self) -> list[dict[str, Any]]:
+        """The cells as nbformat has them; raises UserError when the file is missing or no notebook."""
         try:
             return json.loads(self.path.read_text("utf-8"))["cells"]
         except FileNotFoundError:

@@ -157,6 +157,7 @@ class Stage:
 
     @property
     def record_path(self) -> Path:
+        """Where the record of the finished stage lies: ``stages/<name>.json`` of the run."""
         return self.run.path / "stages" / f"{self.name}.json"
 
     @property

@@ -37,6 +37,7 @@ class Archive:
 
     @property
     def name(self) -> str:
+        """The file name that the address ends in."""
         return self.url.split("?")[0].rsplit("/", 1)[-1]
 
 

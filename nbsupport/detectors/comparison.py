@@ -76,29 +76,13 @@ def metric_table(
     return records
 
 
-def weighted_auroc(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUROC of B weighted tables: (B,), NaN where a class has no weight.
-
-    Args:
-        logits: (N,) float; ties count one half. labels: (N,) 0 or 1. weights: (B, N) float, how often each row stands.
-    """
-    order = np.argsort(logits, kind="stable")
-    first = np.flatnonzero(np.diff(logits[order], prepend=-np.inf) > 0)  # of each run of equal logits
-    weights, fakes = weights[:, order], labels[order]
-    fake = np.add.reduceat(weights * fakes, first, axis=1)  # (B, levels)
-    real = np.add.reduceat(weights * (1 - fakes), first, axis=1)
-    below = np.cumsum(real, axis=1) - real / 2
-    with np.errstate(invalid="ignore"):
-        return (fake * below).sum(1) / (fake.sum(1) * real.sum(1))
-
-
 def difference(first: pd.DataFrame, second: pd.DataFrame, config: EvaluationConfig) -> Interval:
     """AUROC of `first` minus AUROC of `second`, paired: both on the same draws of groups. ``{value, low, high}``."""
     sides = [(table["logit"].to_numpy(), table["label"].to_numpy()) for table in (first, second)]
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         of_first, of_second = weights[:, : len(first)], weights[:, len(first) :]
-        return weighted_auroc(*sides[0], of_first) - weighted_auroc(*sides[1], of_second)
+        return metrics.weighted_auroc(*sides[0], of_first) - metrics.weighted_auroc(*sides[1], of_second)
 
     groups = pd.concat([first["group"], second["group"]]).to_numpy()
     return bootstrap_groups(groups, statistic, config.draws, config.seed, config.confidence)

@@ -6,6 +6,8 @@ for 224 px has 2 x 2 cells at 64 px, which tells nothing about a hole. So the ma
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -58,6 +60,22 @@ def target_layer(trained: predict.Trained) -> nn.Module | None:
     return fine[-1] if fine else maps[0][0]
 
 
+@contextmanager
+def _gradients_from(model: nn.Module, layer: nn.Module) -> Iterator[None]:
+    """Meanwhile gradients end at the output of `layer`, and no weight gets one: neither is needed for a map."""
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # A copy, since what follows may work in place.
+    handle = layer.register_forward_hook(lambda _, __, output: output.detach().requires_grad_().clone())
+    try:
+        for parameter in wanted:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        handle.remove()
+        for parameter in wanted:
+            parameter.requires_grad_()
+
+
 def grad_cam(trained: predict.Trained, pictures: np.ndarray) -> np.ndarray:
     """Maps of the evidence for "inpainted": (N, H, W, 3) uint8 -> (N, H, W) float32 in [0, 1].
 
@@ -77,7 +95,7 @@ def grad_cam(trained: predict.Trained, pictures: np.ndarray) -> np.ndarray:
         return channels_first(trained, output)
 
     maps = [np.empty((0, *pictures.shape[1:3]), np.float32)]
-    with GradCAM(trained.model, [layer], reshape_transform=reshape) as cam:
+    with _gradients_from(trained.model, layer), GradCAM(trained.model, [layer], reshape_transform=reshape) as cam:
         for start in range(0, len(pictures), _BATCH):
             batch = predict.to_tensor(np.asarray(pictures[start : start + _BATCH]), _place(trained))
             wanted = [lambda logit: logit] * len(batch)  # the logit itself: what speaks for "inpainted"

@@ -68,9 +68,7 @@ class Inspector:
     """
 
     def __init__(self, run: Run, names: Sequence[str] = (), voice: str = ensemble.SOFT_VOTE) -> None:
-        self.voice, held = ensemble.check(voice), {}
-        for name, seed in predict.available(run):
-            held.setdefault(name, seed)
+        self.voice, held = ensemble.check(voice), predict.first_seeds(run)
         if not held:
             raise MissingStage(f"The run '{run.name}' has no trained detectors. Train them with: "
                                f"python -m nbsupport run --run {run.name} --only 1-6")  # fmt: skip

@@ -20,6 +20,7 @@ from nbsupport.runs import Run, read_json
 from nbsupport.training import device
 
 BATCH = 256
+_AGAIN = "Delete its weights and run chapter 6 again."
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,6 @@ class Trained:
         model: in evaluation mode; gives logits that are not calibrated yet.
         temperature, shift: ``(logit - shift) / temperature`` of the model's logit is calibrated.
         threshold: the probability from which a picture counts as inpainted, chosen on validation.
-        band: the thresholds of its verdict (real / unsure / inpainted), by the same pictures.
         record: everything that was noted when it was trained (``checkpoints/detector_<name>_seed<k>.json``).
     """
 
@@ -44,6 +44,13 @@ class Trained:
 
     @property
     def band(self) -> Band:
+        """The thresholds of its verdict (real / unsure / inpainted), by the same validation pictures.
+
+        Raises:
+            UserError: its record is from a time when they were not kept.
+        """
+        if "band" not in self.record:
+            raise UserError(f"The detector '{self.name} {self.seed}' was trained before thresholds were kept. {_AGAIN}")
         return Band(**self.record["band"])
 
 
@@ -59,6 +66,14 @@ def available(run: Run) -> list[tuple[str, int]]:
         return []
     config = record["config"]
     return [(name, seed) for name in config["names"] for seed in config["seeds"]]
+
+
+def first_seeds(run: Run) -> dict[str, int]:
+    """Detector -> the first of the seeds that it was trained with; empty when chapter 6 has not run."""
+    first: dict[str, int] = {}
+    for name, seed in available(run):
+        first.setdefault(name, seed)
+    return first
 
 
 def load(run: Run, name: str, seed: int = 0) -> Trained:
@@ -78,16 +93,24 @@ def load(run: Run, name: str, seed: int = 0) -> Trained:
 
 def load_checkpoint(path: Path) -> Trained:
     """Load a detector from its weights file and the record beside it; errors as in :func:`load`."""
-    again = "Delete it and run chapter 6 again."
     if not path.exists() or not path.with_suffix(".json").exists():
         raise MissingStage(f"'{path}' or the .json beside it is missing. Run chapter 6 again to restore it.")
-    record = read_json(path.with_suffix(".json"))
+    return assemble(read_json(path.with_suffix(".json")), path, _AGAIN)
+
+
+def assemble(record: dict, weights: Path, remedy: str) -> Trained:
+    """A detector from its record and its weights file, in single or half precision, on the device that is there.
+
+    Raises:
+        UserError: the file is gone, damaged or of another network; `remedy` is the sentence that says what to do then.
+    """
     try:
         model, _ = zoo.create(record["name"], "none", record["image_size"], record["dense_stem"], genes=record["genes"])
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(load_file(weights))  # into single precision, whatever the file holds
         numbers = [float(record[key]) for key in ("temperature", "shift", "threshold")]
-    except (SafetensorError, RuntimeError, KeyError) as error:
-        raise UserError(f"'{path}' is damaged or of another network ({type(error).__name__}). {again}") from error
+    except (SafetensorError, RuntimeError, KeyError, OSError) as error:
+        kind = type(error).__name__
+        raise UserError(f"'{weights}' is missing, damaged or of another network ({kind}). {remedy}") from error
     return Trained(record["name"], record["seed"], device.choose().place(model).eval(), *numbers, record)
 
 

@@ -1,7 +1,8 @@
 """The registry of detectors: one entry for each architecture, one function that builds any of them.
 
 To add a network of timm, add one line to :data:`ZOO`. Every entry becomes a :class:`Detector`: pictures in [-1, 1] in,
-one logit out, so that training, scoring and the demo treat all alike. Not here: training (``training.classifier``).
+one logit out, so that training, scoring and the demo treat all alike. Not here: training (``training.classifier``),
+weights files (:mod:`.weights`).
 
 A word on small pictures. Networks made for 224 px halve the resolution early: a ResNet's stem turns 64 px into 16, and
 the traces of a generator live in exactly the detail that goes first. `dense_stem` takes one halving out of the stem, as
@@ -16,12 +17,12 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nbsupport.detectors import lite0
 from nbsupport.detectors.networks import PowerSpectrum, ResidualNet
 from nbsupport.detectors.searched import SearchedNet
+from nbsupport.detectors.weights import fill, read
 from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.tdanet.layers import seeded
 
@@ -213,14 +214,14 @@ def _body(
         return plain(), "none"
     if weights != "imagenet":
         body = plain()
-        _fill(body, _read(Path(weights)), weights)
+        fill(body, read(Path(weights)), weights)
         return body, weights
     if found.timm_name is None:
         raise UserError(f"There are no ImageNet weights for '{name}'. Choose weights='none'.")
     state = found.offline() if found.offline else None
     if state is not None:
         body = plain()
-        _fill(body, state, "the installed package")
+        fill(body, state, "the installed package")
         return body, f"imagenet (package {lite0.PACKAGE})"
     try:
         print(f"Fetching the ImageNet weights of '{name}' …")
@@ -231,34 +232,3 @@ def _body(
             f"The ImageNet weights of '{name}' cannot be had ({type(error).__name__}). Choose weights='none' to train "
             f"from scratch, give the path of a weights file{package}."
         ) from error
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """A state dict from a .safetensors file, or from a .pth file that holds nothing but tensors."""
-    if not path.is_file():
-        raise UserError(f"There is no weights file '{path}'. weights is none, imagenet, default or the path of a file.")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"'{path}' cannot be read as weights ({type(error).__name__}). Fetch or make it again."
-        ) from error
-
-
-def _fill(body: nn.Module, state: dict[str, Tensor], source: object) -> None:
-    """Load `state` into `body`; a head for another number of classes is left as it is, any other difference raises."""
-    own = body.state_dict()
-    state = {name.removeprefix("body."): tensor for name, tensor in state.items()}
-    head = (
-        {f"{body.default_cfg['classifier']}.{kind}" for kind in ("weight", "bias")} & set(own)
-        if hasattr(body, "default_cfg")
-        else set()
-    )
-    fitting = {n: t for n, t in state.items() if n not in head or t.shape == own[n].shape}
-    wrong = (set(own) - head) ^ (set(fitting) - head)
-    wrong |= {name for name in set(fitting) & set(own) if fitting[name].shape != own[name].shape}
-    if wrong:
-        raise UserError(f"The weights of {source} do not fit this network; the first difference is '{min(wrong)}'.")
-    body.load_state_dict(fitting, strict=False)

@@ -59,8 +59,8 @@ def analyse(table: pd.DataFrame, best: tuple[str, int], config: ErrorsConfig) ->
     """Returns the table with its column ``cluster`` filled for the best detector, and the results' new keys:
 
     ``analysed`` (per outcome and arm: ``detector, seed, arm, outcome, pictures, errors, level`` (confident, all or too
-    few)``, tests, survivors, clusters``), ``escapes``, ``crossings`` (``detector, seed, arm`` and ``escape.crossing``),
-    ``shared`` (per arm), ``captions`` (whether captions other than the right one were painted with).
+    few)``, tests, survivors, clusters``), ``analysed_from`` (from which error on one is confident), ``escapes``,
+    ``crossings`` (``detector, seed, arm, target`` and what ``escape.crossing`` found), ``shared`` (per arm).
     """
     table = table.copy()
     chosen = (table["detector"] == best[0]) & (table["seed"] == best[1])

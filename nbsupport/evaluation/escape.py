@@ -15,8 +15,7 @@ from scipy.stats import rankdata
 from sklearn.neighbors import NearestNeighbors
 
 from nbsupport.config import ErrorsConfig
-from nbsupport.detectors.comparison import weighted_auroc
-from nbsupport.evaluation import statistics
+from nbsupport.evaluation import metrics, statistics
 
 FEWEST = 12  # fakes; below this nothing is fitted
 WINDOW = 0.3  # share of the fakes in a window of coverage
@@ -116,7 +115,7 @@ def crossing(real: pd.DataFrame, fake: pd.DataFrame, config: ErrorsConfig) -> di
     for n, chosen in enumerate(members):
         for begin in range(0, len(draws), statistics.BLOCK):
             block = slice(begin, begin + statistics.BLOCK)
-            curve[block, n] = weighted_auroc(logits[chosen], labels[chosen], draws[block][:, codes[chosen]])
+            curve[block, n] = metrics.weighted_auroc(logits[chosen], labels[chosen], draws[block][:, codes[chosen]])
     where = np.array([_first_reached(middles, row, config.target) for row in curve])
     clipped = np.nan_to_num(np.clip(where, middles[0], middles[-1]), nan=middles[-1])
     found = statistics.interval(float(clipped[0]), clipped[1:], config.confidence)

@@ -77,54 +77,57 @@ _FIXED = {
 _FEW = "This run holds too few pictures to answer this."
 
 
+def _of_map(results, where: str, question: str, figure: str, words: Mapping[str, str], inner=(), **wanted) -> dict:
+    """A finding about the heat map that is talked about, from the record of ``localization[where]`` with `wanted`."""
+    name, seed = shown(results)
+    at = _find(results["localization"][where], detector=name, seed=seed, **wanted)
+    source = None if at is None else source_of("localization", where, at, *inner)
+    said = {verdict: f"The map of {name} {text}" for verdict, text in words.items()} | {"too few": _FEW}
+    return _finding(results, question, figure, source, 1, said)
+
+
+def _over_centre(results, metric: str, question: str, figure: str, words: Mapping[str, str]) -> dict:
+    """The same about spliced pictures, against a blob in the middle that sees no picture."""
+    return _of_map(results, "records", question, figure, words, ("over_centre",), arm="spliced", metric=metric)
+
+
 def _seam(results: Mapping[str, Any]) -> dict:
     # Against the blob in the middle: holes are seldom in a corner, so even a map that sees no picture is denser in
     # them than beside them.
-    name, seed = shown(results)
-    at = _find(results["localization"]["records"], detector=name, seed=seed, arm="spliced", metric="inside_minus_ring")
     words = {
-        "supported": f"The map of {name} prefers the hole to the ring around it more than a blob in the middle does, "
-        "by {number} of the density of chance: it looks at the paint, and not only at the seam.",
-        "contradicted": f"The map of {name} prefers the hole to the ring around it less than a blob in the middle "
-        "does ({number} of the density of chance): nothing shows that it looks at the paint rather than the seam.",
-        "tie": f"The map of {name} prefers the hole to the ring around it about as much as a blob in the middle "
-        "does ({number} of the density of chance): paint and seam cannot be told apart by it.",
-        "too few": _FEW,
+        "supported": "prefers the hole to the ring around it more than a blob in the middle does, by {number} of the "
+        "density of chance: it looks at the paint, and not only at the seam.",
+        "contradicted": "prefers the hole to the ring around it less than a blob in the middle does ({number} of the "
+        "density of chance): nothing shows that it looks at the paint rather than the seam.",
+        "tie": "prefers the hole to the ring around it about as much as a blob in the middle does ({number} of the "
+        "density of chance): paint and seam cannot be told apart by it.",
     }
-    source = None if at is None else source_of("localization", "records", at, "over_centre")
-    return _finding(results, "Is it the paint or the seam?", "density", source, 1, words)
+    return _over_centre(results, "inside_minus_ring", "Is it the paint or the seam?", "density", words)
 
 
 def _pointing(results: Mapping[str, Any]) -> dict:
-    name, seed = shown(results)
-    at = _find(results["localization"]["records"], detector=name, seed=seed, arm="spliced", metric="ap")
     words = {
-        "supported": f"The map of {name} finds the pixels of spliced holes better than a blob in the middle that sees "
-        "no picture: average precision {number} above it.",
-        "contradicted": f"The map of {name} finds the pixels of spliced holes worse than a blob in the middle that "
-        "sees no picture: average precision {number} against it.",
-        "tie": f"The map of {name} finds the pixels of spliced holes no better than a blob in the middle that sees "
-        "no picture: average precision {number} against it.",
-        "too few": _FEW,
+        "supported": "finds the pixels of spliced holes better than a blob in the middle that sees no picture: average "
+        "precision {number} above it.",
+        "contradicted": "finds the pixels of spliced holes worse than a blob in the middle that sees no picture: "
+        "average precision {number} against it.",
+        "tie": "finds the pixels of spliced holes no better than a blob in the middle that sees no picture: average "
+        "precision {number} against it.",
     }
-    source = None if at is None else source_of("localization", "records", at, "over_centre")
-    return _finding(results, "Does the map know where the hole is?", "pointing", source, 1, words)
+    return _over_centre(results, "ap", "Does the map know where the hole is?", "pointing", words)
 
 
 def _arms(results: Mapping[str, Any]) -> dict:
-    name, seed = shown(results)
-    at = _find(results["localization"]["arms"], detector=name, seed=seed, metric="ap")
     words = {
-        "supported": f"The map of {name} finds the hole better in spliced pictures than in regenerated ones of the "
-        "same photographs (average precision {number}): where traces are everywhere, the map does not point.",
-        "contradicted": f"The map of {name} finds the hole better in regenerated pictures than in spliced ones of "
-        "the same photographs (average precision {number}).",
-        "tie": f"The map of {name} finds the hole equally well in spliced and in regenerated pictures, as far as this "
-        "run can tell (average precision {number}).",
-        "too few": _FEW,
+        "supported": "finds the hole better in spliced pictures than in regenerated ones of the same photographs "
+        "(average precision {number}): where traces are everywhere, the map does not point.",
+        "contradicted": "finds the hole better in regenerated pictures than in spliced ones of the same photographs "
+        "(average precision {number}).",
+        "tie": "finds the hole equally well in spliced and in regenerated pictures, as far as this run can tell "
+        "(average precision {number}).",
     }
-    source = None if at is None else source_of("localization", "arms", at)
-    return _finding(results, "Does the map point better where only the hole was painted?", "arms", source, 1, words)
+    question = "Does the map point better where only the hole was painted?"
+    return _of_map(results, "arms", question, "arms", words, metric="ap")
 
 
 def _escape(results: Mapping[str, Any]) -> dict:

@@ -92,6 +92,22 @@ def labels_of(table: pd.DataFrame) -> np.ndarray:
     return found.to_numpy(bool)
 
 
+def weighted_auroc(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """AUROC of B weighted tables: (B,), NaN where a class has no weight.
+
+    Args:
+        logits: (N,) float; ties count one half. labels: (N,) 0 or 1. weights: (B, N) float, how often each row stands.
+    """
+    order = np.argsort(logits, kind="stable")
+    first = np.flatnonzero(np.diff(logits[order], prepend=-np.inf) > 0)  # of each run of equal logits
+    weights, fakes = weights[:, order], labels[order]
+    fake = np.add.reduceat(weights * fakes, first, axis=1)  # (B, levels)
+    real = np.add.reduceat(weights * (1 - fakes), first, axis=1)
+    below = np.cumsum(real, axis=1) - real / 2
+    with np.errstate(invalid="ignore"):
+        return (fake * below).sum(1) / (fake.sum(1) * real.sum(1))
+
+
 def _rows(table: pd.DataFrame) -> _Rows:
     for name in ("label", "probability", "group"):
         if name not in table:

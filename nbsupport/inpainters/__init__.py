@@ -106,7 +106,8 @@ class Classical:
     reads_captions: ClassVar[bool] = False
     keeps_visible: ClassVar[bool] = True
 
-    def fill(self, images, masks, captions, *, seeds) -> np.ndarray:  # noqa: D102 - see the protocol
+    def fill(self, images, masks, captions, *, seeds) -> np.ndarray:
+        """As :meth:`Inpainter.fill`, one picture after the other; captions and seeds change nothing."""
         filled = [self.method(i, m) if m.any() else i for i, m in zip(images, masks, strict=True)]
         return np.stack(filled) if filled else images.copy()
 
@@ -139,7 +140,8 @@ class TDANetInpainter:
         return self.model.config.caption_length
 
     @torch.inference_mode()
-    def fill(self, images, masks, captions, *, seeds) -> np.ndarray:  # noqa: D102 - see the protocol
+    def fill(self, images, masks, captions, *, seeds) -> np.ndarray:
+        """As :meth:`Inpainter.fill`: the network's whole output, which differs outside the hole too."""
         place = self.device.device
         # A transposed view of HWC bytes is already in channels_last order.
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2).to(place).float() / 127.5 - 1
@@ -191,10 +193,12 @@ class Checked:
     inner: Inpainter
 
     @property
-    def name(self) -> str:  # noqa: D102
+    def name(self) -> str:
+        """That of the inpainter behind it."""
         return self.inner.name
 
-    def fill(self, images, masks, captions, *, seeds) -> np.ndarray:  # noqa: D102 - see the protocol
+    def fill(self, images, masks, captions, *, seeds) -> np.ndarray:
+        """As :meth:`Inpainter.fill`; raises InpainterError for a wrong input, and for an output that is no picture."""
         images, masks = np.asarray(images), np.asarray(masks)
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
             raise InpainterError(f"images must be (B, H, W, 3) uint8, got {images.shape} {images.dtype}.")

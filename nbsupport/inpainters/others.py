@@ -71,7 +71,8 @@ class LaMa:
             ) from None
 
     @torch.inference_mode()
-    def fill(self, images, masks, captions, *, seeds) -> np.ndarray:  # noqa: D102 - see the protocol
+    def fill(self, images, masks, captions, *, seeds) -> np.ndarray:
+        """As :meth:`Inpainter.fill`, of any size; captions and seeds change nothing."""
         if not len(images):
             return images.copy()
         height, width = images.shape[1:3]
@@ -121,7 +122,8 @@ class Diffusers:
         return max(step, round(height * scale / step) * step), max(step, round(width * scale / step) * step)
 
     @torch.inference_mode()
-    def fill(self, images, masks, captions, *, seeds) -> np.ndarray:  # noqa: D102 - see the protocol
+    def fill(self, images, masks, captions, *, seeds) -> np.ndarray:
+        """As :meth:`Inpainter.fill`, of any size, `batch_size` pictures at a time."""
         output = np.empty_like(images)
         for start in range(0, len(images), self.batch_size):
             part = slice(start, start + self.batch_size)

@@ -14,20 +14,20 @@ from tqdm.auto import tqdm
 
 from nbsupport import inpainters, rng
 from nbsupport.data.synthetic import BirdParameters, caption_with
-from nbsupport.detectors import degradations, scores
+from nbsupport.detectors import degradations
 from nbsupport.detectors.inspection import Inspector
 from nbsupport.errors import UserError
-from nbsupport.evaluation.calibration import VERDICTS, Band, fit_band
+from nbsupport.evaluation.calibration import VERDICTS, Band
 from nbsupport.pages import assets
 from nbsupport.quality import attributes
 from nbsupport.runs import Run
+from nbsupport.widgets.jury import SOFT_VOTE
 from nbsupport.widgets.state import Session
 
 BIRDS = 8
 HOLES = ("centre", "part", "object", "strokes")
 SEEDS = (0, 1)
 CONDITION = "jpeg 60"
-VOTE = "soft vote"
 _BATCH = 32
 
 
@@ -85,7 +85,7 @@ def collect(run: Run, count: int) -> dict[str, object]:
         )
     birds = list(dict.fromkeys(scene.image_id for scene in scenes))
     fills = list(fill(run, scenes))
-    judge = Judge(run, inspector)
+    judge = Judge(inspector)
     pictures = [scene.photograph for scene in scenes]
     for scene, _, output in fills:
         pictures += [output, inpainters.splice(scene.photograph, output, scene.hole)]
@@ -188,15 +188,9 @@ class Judge:
         bands: detector -> thresholds of its verdict on validation pictures; the vote last.
     """
 
-    def __init__(self, run: Run, inspector: Inspector) -> None:
+    def __init__(self, inspector: Inspector) -> None:
         self.inspector = inspector
-        table = scores.load(run)
-        table = table[(table["split"] == "validation") & (table["condition"] == scores.CLEAN)]
-        self.bands: dict[str, Band] = {}
-        for trained in inspector.trained:
-            own = table[(table["detector"] == trained.name) & (table["seed"] == trained.seed)]
-            self.bands[trained.name] = fit_band(own["label"] == 1, own["probability"].to_numpy())
-        self.bands[VOTE] = inspector.band
+        self.bands: dict[str, Band] = {t.name: t.band for t in inspector.trained} | {SOFT_VOTE: inspector.band}
         self._said: dict[bytes, list[dict[str, object]]] = {}
 
     def ask(self, pictures: Sequence[np.ndarray]) -> None:

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from scipy.special import expit
 
 from nbsupport import pairs, pretrained, runs
-from nbsupport.detectors import predict, scores, zoo
-from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.detectors import predict, scores
+from nbsupport.errors import ConfigError, unknown
 from nbsupport.runs import Run
-from nbsupport.training import checkpoints, device
+from nbsupport.training import checkpoints
 
 #: The largest weights file, in bytes (16 MiB), and the largest sum of all weights of the package.
 MAX_FILE, MAX_TOTAL = 16 << 20, 40_000_000
@@ -71,21 +70,14 @@ def load(name: str) -> predict.Trained:
     """One detector by ``<set>/<detector>``, as ``predict.load`` gives those of a run.
 
     Raises:
-        ConfigError: no such set or detector. UserError: its weights are damaged.
+        ConfigError: no such set or detector. UserError: its weights are missing or damaged.
     """
     own, _, detector = name.partition("/")
     held = describe(own)["detectors"]
     if detector not in held:
         raise ConfigError(unknown("pretrained detector", name, [f"{own}/{key}" for key in held]))
-    record = held[detector]["record"]
     path = folder() / own / f"{detector}.safetensors"
-    try:
-        model, _ = zoo.create(record["name"], "none", record["image_size"], record["dense_stem"], genes=record["genes"])
-        model.load_state_dict({key: value.to(model.state_dict()[key].dtype) for key, value in load_file(path).items()})
-    except (SafetensorError, RuntimeError, KeyError, OSError) as error:
-        raise UserError(f"'{path}' is damaged ({type(error).__name__}). Install the package again.") from error
-    numbers = [float(record[key]) for key in ("temperature", "shift", "threshold")]
-    return predict.Trained(record["name"], record["seed"], device.choose().place(model).eval(), *numbers, record)
+    return predict.assemble(held[detector]["record"], path, "Install the package again.")
 
 
 def load_all(name: str) -> tuple[list[predict.Trained], pd.DataFrame]:
@@ -119,9 +111,7 @@ def export(run: Run, name: str, detectors: Sequence[str], command: str, target: 
     Raises:
         MissingStage: chapters 5 or 6 have not run. ConfigError: no such detector, or one that is too large.
     """
-    held: dict[str, int] = {}
-    for own, seed in predict.available(run):
-        held.setdefault(own, seed)
+    held = predict.first_seeds(run)
     run.require("detectors")
     for detector in detectors:
         if detector not in held:

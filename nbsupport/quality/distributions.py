@@ -151,6 +151,7 @@ class _Given(nn.Module):
         self.num_features = number
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """features: (B, D) float -> the same."""
         return features
 
 

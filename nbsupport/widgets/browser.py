@@ -15,8 +15,9 @@ from nbsupport.pairs.files import Encoding
 from nbsupport.plots.evaluation import outlined
 from nbsupport.runs import Run, atomic_path
 from nbsupport.widgets import browser_text, text
-from nbsupport.widgets.browser_state import CHOICES, SORTS, BrowserState, Query
-from nbsupport.widgets.pictures import png
+from nbsupport.widgets.browser_query import CHOICES, SORTS, Query
+from nbsupport.widgets.browser_state import BrowserState
+from nbsupport.widgets.pictures import BLANK, png
 
 #: Small pictures on a page.
 PAGE = 12
@@ -24,7 +25,6 @@ _SMALL, _LARGE = 96, 192  # pixels on the page
 _CONTROL = "310px"
 _LABELS = {"kind": "hole", "inpainter": "painted by", "wrong": "wrong ones"}
 _ANY = ""  # a list that says None shows nothing at all
-_NOTHING = np.full((16, 16, 3), 244, np.uint8)
 
 
 def _thumb(picture: np.ndarray) -> bytes:
@@ -186,7 +186,7 @@ class ErrorBrowser(w.VBox):
         pictures = list(self.pictures.values())
         pictures[0].value = png(detail.picture, _LARGE)
         pictures[1].value = png(outlined(detail.picture, hole, enlarge), _LARGE)
-        pictures[3].value = png(_NOTHING if detail.neighbour is None else detail.neighbour_picture, _LARGE)
+        pictures[3].value = png(BLANK if detail.neighbour is None else detail.neighbour_picture, _LARGE)
         self.caption.value = text.caption(str(detail.row["caption"]))
         self.facts.value = browser_text.facts(detail.row)
         self.bars.value = browser_text.bars(detail.scores)
@@ -198,7 +198,7 @@ class ErrorBrowser(w.VBox):
         title, view = "heat map", self.pictures["heat map"]
         source = self.state.heat_source(*self.detector.value)
         if source is None:
-            view.value, self.titles[title].value = png(_NOTHING, _LARGE), "heat map: no trained detector"
+            view.value, self.titles[title].value = png(BLANK, _LARGE), "heat map: no trained detector"
             return
         heat = self.state.heat(detail.row["number"], source)
         view.value = png(overlay(detail.picture, heat), _LARGE)

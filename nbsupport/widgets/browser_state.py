@@ -1,8 +1,8 @@
-"""The error browser without its widgets: filter, sort and page through judged pictures; everything known about one.
+"""The error browser without its widgets: the judged pictures of a run, and everything known about one.
 
-A :class:`Query` names a detector and what the pictures must have in common; :class:`BrowserState` answers it from the
-table of ``evaluation.errors``. Tables of one detector are cut out once and kept, so that an answer takes milliseconds.
-Not here: widgets (:mod:`.browser`), sentences and files (:mod:`.browser_text`).
+:class:`BrowserState` answers a ``browser_query.Query`` from the table of ``evaluation.errors``. Tables of one detector
+are cut out once and kept, so that an answer takes milliseconds.
+Not here: widgets (:mod:`.browser`), filters (:mod:`.browser_query`), sentences and files (:mod:`.browser_text`).
 """
 
 from collections import OrderedDict
@@ -18,57 +18,10 @@ from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.evaluation import errors, strata
 from nbsupport.masks import MaskSet
 from nbsupport.runs import Run
+from nbsupport.widgets.browser_query import CHOICES, OUTCOMES, Query, answer
 
-#: Filters by equality: field of :class:`Query` -> column of the table.
-CHOICES = {
-    "outcome": "outcome",
-    "arm": "arm",
-    "species": "species",
-    "kind": "mask_kind",
-    "part": "part",
-    "inpainter": "inpainter",
-}
-#: Filters by range, both ends included: field -> column.
-RANGES = {"coverage": "coverage", "probability": "probability", "error": "error", "wrong": "wrong_detectors"}
-#: What pictures can be sorted by: name on the page -> (column, largest first).
-SORTS = {
-    "most confident errors first": ("error", True),
-    "most certainly right first": ("error", False),
-    "probability of inpainted, high first": ("probability", True),
-    "probability of inpainted, low first": ("probability", False),
-    "wrong detectors, many first": ("wrong_detectors", True),
-    "hole, large first": ("coverage", True),
-    "hole, small first": ("coverage", False),
-    "distance of the paint, small first": ("hole_l1", False),
-    "species": ("species", False),
-}
-OUTCOMES = ("miss", "false alarm", "found", "passed")
 _GRID = 8  # cells along a side of the descriptor that neighbours are sought in
 _KEPT = 256  # heat maps
-
-
-@dataclass(frozen=True)
-class Query:
-    """What pictures are asked for; None: any. Ranges are (low, high), both included.
-
-    Attributes:
-        outcome, arm, species, kind, part, inpainter: see :data:`CHOICES`. coverage, probability, error: within [0, 1].
-        wrong: how many single detectors are wrong. sort: a name of :data:`SORTS`.
-    """
-
-    detector: str
-    seed: int = 0
-    outcome: str | None = None
-    arm: str | None = None
-    species: str | None = None
-    kind: str | None = None
-    part: str | None = None
-    inpainter: str | None = None
-    coverage: tuple[float, float] | None = None
-    probability: tuple[float, float] | None = None
-    error: tuple[float, float] | None = None
-    wrong: tuple[int, int] | None = None
-    sort: str = next(iter(SORTS))
 
 
 @dataclass(frozen=True)
@@ -150,25 +103,8 @@ class BrowserState:
         return sorted(held, key=strata.order)
 
     def ask(self, query: Query) -> pd.DataFrame:
-        """The rows that a query asks for, sorted; may be empty.
-
-        Raises:
-            ConfigError: no such detector or order.
-        """
-        table = self.of_detector(query.detector, query.seed)
-        chosen = np.ones(len(table), bool)
-        for field, column in CHOICES.items():
-            if (wanted := getattr(query, field)) is not None:
-                chosen &= (table[column] == wanted).to_numpy()
-        for field, column in RANGES.items():
-            if (limits := getattr(query, field)) is not None:
-                values = table[column].to_numpy(np.float64)
-                chosen &= (values >= limits[0] - 1e-9) & (values <= limits[1] + 1e-9)
-        if query.sort not in SORTS:
-            raise ConfigError(unknown("order", query.sort, SORTS))
-        column, down = SORTS[query.sort]
-        found = table[chosen]
-        return found.sort_values([column, "path"], ascending=[not down, True], kind="stable", na_position="last")
+        """The rows that a query asks for, sorted; may be empty. Raises ConfigError: no such detector or order."""
+        return answer(self.of_detector(query.detector, query.seed), query)
 
     def picture(self, number: int) -> np.ndarray:
         """The picture of a manifest row, (H, W, 3) uint8 RGB."""

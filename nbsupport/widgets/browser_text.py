@@ -11,7 +11,8 @@ from PIL import Image
 
 from nbsupport.plots.evaluation import outlined
 from nbsupport.widgets import text
-from nbsupport.widgets.browser_state import BrowserState, Detail, Query
+from nbsupport.widgets.browser_query import Query
+from nbsupport.widgets.browser_state import BrowserState, Detail
 
 #: Pictures in an exported page; more would make a file that no browser opens gladly.
 MOST_EXPORTED = 400

@@ -28,7 +28,8 @@ AS_IT_IS = "as it is"  # the first step of the ladder: nothing was done
 STEPS: tuple[str, ...] = (
     "jpeg 95", "jpeg 80", "jpeg 60", "jpeg 30", "webp 80", "webp 60", "resize 0.75", "resize 0.5", "resize 1.5",
 )  # fmt: skip
-_ALLOWED = 0.2  # share of wrong ones at the thresholds of a verdict
+#: Share of wrong ones at the thresholds of a verdict, as in ``calibration.fit_band``.
+ALLOWED = 0.2
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,7 @@ class Jury:
         from nbsupport.detectors import predict
         from nbsupport.pretrained import detectors as packaged
 
-        held: dict[str, int] = {}
-        for name, seed in predict.available(run):
-            held.setdefault(name, seed)
+        held = predict.first_seeds(run)
         if not held:
             raise MissingStage(f"This run has no trained detectors. Train them with: "
                                f"python -m nbsupport run --run {run.name} --only 6")  # fmt: skip
@@ -107,8 +106,8 @@ class Jury:
 
         labels = self.validation["label"] == 1
         if labels.all() or not labels.any():
-            return {name: Band(-1.0, 2.0, _ALLOWED) for name in self.names}
-        return {name: fit_band(labels, self.validation[name].to_numpy(), _ALLOWED) for name in self.names}
+            return {name: Band(-1.0, 2.0, ALLOWED) for name in self.names}
+        return {name: fit_band(labels, self.validation[name].to_numpy(), ALLOWED) for name in self.names}
 
     def probabilities(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
         """Name -> probabilities of (N, S, S, 3) uint8 pictures; the soft vote last."""

@@ -61,7 +61,7 @@ class InpaintPanel(w.VBox):
         self.suggestion = w.Dropdown(
             options=[("suggestions …", None)], layout=wide, style=_STYLE, description="or take"
         )
-        methods = [(self.session.describe_method(name), name) for name in self.session.methods]
+        methods = [(self.session.painters.describe(name), name) for name in self.session.methods]
         self.inpainter = w.Dropdown(options=methods, description="painted by", layout=wide, style=_STYLE)
         self.seed = w.BoundedIntText(
             0, min=0, max=2**31 - 1, description="seed", layout={"width": "180px"}, style=_STYLE
@@ -168,7 +168,7 @@ class InpaintPanel(w.VBox):
                  for kind in self.session.mask_kinds(image_id)}  # fmt: skip
         holes |= {f"part: {part}": lambda part=part: self.session.part(image_id, part)
                   for part in self.session.parts(image_id)}  # fmt: skip
-        self.message.value = text.note(self.session.missing)
+        self.message.value = text.note(self.session.painters.missing)
         self._show_picture(holes, self.session.captions(image_id))
 
     def _on_upload(self) -> None:

@@ -43,6 +43,12 @@ class Samples(Protocol):
         """Its visible parts, name -> (x, y) in pixels; empty where none is known."""
 
 
+def fits(samples: Samples, about: dict) -> bool:
+    """Whether what came with the package, by what its description says, was made for such pictures of this size."""
+    size = about["config"]["image_size"] if "config" in about else about["image_size"]
+    return about["dataset"] == samples.dataset and size == samples.size
+
+
 def part_hole(samples: Samples, image_id: str, part: str) -> np.ndarray:
     """A blob over one part of an animal, (size, size) bool, True = hole; an unknown part is a ConfigError."""
     known = samples.parts(image_id)
@@ -70,21 +76,26 @@ class RunSamples:
             raise ConfigError(unknown("photograph", image_id, self.table["image_id"].head(12)))
         return int(found[0])
 
-    def image(self, image_id: str) -> np.ndarray:  # noqa: D102 - see the protocol
+    def image(self, image_id: str) -> np.ndarray:
+        """The picture from the cache: (size, size, 3) uint8 RGB, a copy."""
         return np.array(self.data.cache.images[self.row(image_id)])
 
-    def captions(self, image_id: str) -> list[str]:  # noqa: D102
+    def captions(self, image_id: str) -> list[str]:
+        """The captions of the data set; may be empty."""
         return [str(text) for text in self.data.index["captions"].iloc[self.row(image_id)]]
 
-    def kinds(self, image_id: str) -> list[str]:  # noqa: D102
+    def kinds(self, image_id: str) -> list[str]:
+        """Kinds of its holes of chapter 2, those that had to fall back on another kind only if there are no others."""
         mine = self.masks.table[self.masks.table["image_id"] == image_id]
         able = mine[~mine["fallback"]]
         return (able if len(able) else mine)["kind"].tolist()
 
-    def mask(self, image_id: str, kind: str) -> np.ndarray:  # noqa: D102
+    def mask(self, image_id: str, kind: str) -> np.ndarray:
+        """Its hole of chapter 2: (size, size) bool, True = hole."""
         return self.masks.of(image_id, kind)
 
-    def parts(self, image_id: str) -> dict[str, tuple[float, float]]:  # noqa: D102
+    def parts(self, image_id: str) -> dict[str, tuple[float, float]]:
+        """Its annotated parts, name -> (x, y) in pixels; empty where none is known."""
         table = self.data.cache.parts
         mine = table[table["row"] == self.row(image_id)]
         return {str(p): (float(x), float(y)) for p, x, y in zip(mine["part"], mine["x"], mine["y"], strict=True)}
@@ -118,20 +129,25 @@ class DrawnSamples:
         params = synthetic.sample_parameters(self.seed, self._numbers[image_id])
         return _Bird(params, synthetic.draw_bird(params, self.size))
 
-    def image(self, image_id: str) -> np.ndarray:  # noqa: D102 - see the protocol
+    def image(self, image_id: str) -> np.ndarray:
+        """The bird as it is drawn: (size, size, 3) uint8 RGB, a copy."""
         return self._bird(image_id).drawing.image.copy()
 
-    def captions(self, image_id: str) -> list[str]:  # noqa: D102
+    def captions(self, image_id: str) -> list[str]:
+        """Sentences made from what the bird was drawn with."""
         return synthetic.captions(self._bird(image_id).params)
 
-    def kinds(self, image_id: str) -> list[str]:  # noqa: D102
+    def kinds(self, image_id: str) -> list[str]:
+        """Those holes that can be drawn for any bird."""
         return ["centre", "rectangles", "strokes", "object"]
 
-    def mask(self, image_id: str, kind: str) -> np.ndarray:  # noqa: D102
+    def mask(self, image_id: str, kind: str) -> np.ndarray:
+        """A hole drawn on the spot, the same each time: (size, size) bool, True = hole."""
         drawing = self._bird(image_id).drawing
         return masks.draw(
             kind, self.size, seed=0, image_id=image_id, coverage=COVERAGE, object_mask=drawing.object_mask
         )
 
-    def parts(self, image_id: str) -> dict[str, tuple[float, float]]:  # noqa: D102
+    def parts(self, image_id: str) -> dict[str, tuple[float, float]]:
+        """Its visible parts, name -> (x, y) in pixels."""
         return dict(self._bird(image_id).drawing.parts)

@@ -8,14 +8,13 @@ the session says which it used.
 import threading
 import time
 from collections.abc import Sequence
-from functools import cached_property
 
 import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from nbsupport import inpainters, pretrained
+from nbsupport import inpainters
 from nbsupport.data import geometry
 from nbsupport.data.index import Dataset
 from nbsupport.errors import ConfigError, MissingStage, UserError
@@ -25,8 +24,9 @@ from nbsupport.masks import MaskSet
 from nbsupport.runs import Run
 from nbsupport.widgets import words
 from nbsupport.widgets.jury import AS_IT_IS, SOFT_VOTE, STEPS, Jury
+from nbsupport.widgets.painters import Painters
 from nbsupport.widgets.records import Filled, Verdict
-from nbsupport.widgets.samples import DrawnSamples, RunSamples, Samples, part_hole
+from nbsupport.widgets.samples import DrawnSamples, RunSamples, Samples, fits, part_hole
 from nbsupport.widgets.uploads import Upload
 
 
@@ -43,7 +43,7 @@ class Session:
         self.run, self.split = run, split
         self.samples: Samples = RunSamples(run, split) if run else DrawnSamples()
         self.size = self.samples.size
-        self._inpainters: dict[str, inpainters.Inpainter] = {}
+        self.painters = Painters(run, self.samples)
         self._lock, self._asked = threading.RLock(), False  # a thread of the page loads what the first fill needs
         self._jury: Jury | None = None
         self.loading = False  # True: a thread is at it, so do not wait for a network only to say something about it
@@ -101,50 +101,14 @@ class Session:
 
     # --- painting ---
 
-    @cached_property
-    def methods(self) -> tuple[str, ...]:
-        """Names of the inpainters that can be used now: TDANet of the run, of the package (fitting first), the rest."""
-        own = ("tdanet",) if self.run and self.run.record("tdanet") else ()
-        held = sorted(pretrained.names(), key=lambda name: not self._fits(pretrained.describe(name)))
-        return (*own, *(f"tdanet:{name}" for name in held), *inpainters.CLASSICAL)
-
-    def _fits(self, about: dict) -> bool:
-        size = about["config"]["image_size"] if "config" in about else about["image_size"]
-        return about["dataset"] == self.samples.dataset and size == self.size
-
     @property
-    def missing(self) -> str:
-        """What the run does not hold and which command makes it; empty if its TDANet is there, or no run was asked."""
-        if self.run is None or "tdanet" in self.methods:
-            return ""
-        command = f"python -m nbsupport run --run {self.run.name} --only 4"
-        return f"This run has no trained TDANet. Train it with: {command}"
-
-    def describe_method(self, name: str) -> str:
-        """Who an inpainter is, in a few words."""
-        if name == "tdanet":
-            return f"TDANet of the run {self.run.name}" if self.run else "TDANet of a run"
-        prefix, _, source = name.partition(":")
-        if prefix == "tdanet":
-            about = pretrained.describe(source)
-            other = "" if self._fits(about) else f"; not made for {self.samples.dataset} at {self.size} px"
-            return f"TDANet of the package, trained on {about['dataset']}{other}"
-        return f"{name}, a classical method that reads no caption"
-
-    def painter(self, name: str) -> inpainters.Inpainter:
-        """The inpainter of that name, loaded once."""
-        with self._lock:
-            if name not in self._inpainters:
-                self._inpainters[name] = inpainters.create(name, self.run)
-            return self._inpainters[name]
+    def methods(self) -> tuple[str, ...]:
+        """Names of the inpainters that can be used now, the fitting ones first."""
+        return self.painters.names
 
     def reading(self, caption: str, inpainter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Words of a caption that the network does not know, and words that it does not reach (both may be empty)."""
-        return words.unread(self.painter(inpainter), caption)
-
-    def _network_size(self, name: str) -> int:
-        network = words.network(self.painter(name))
-        return network.model.config.image_size if network else self.size
+        return words.unread(self.painters.get(inpainter), caption)
 
     def fills(
         self, picture: str | Upload, mask: np.ndarray, caption: str, inpainter: str, seed: int = 0, count: int = 1
@@ -162,9 +126,9 @@ class Session:
             raise ConfigError(f"The hole has {mask.shape} pixels (rows, columns), the picture {image.shape[:2]}.")
         if not mask.any():
             raise UserError("There is no hole yet: draw one with the brush, or choose one from the list.")
-        painter, seeds = self.painter(inpainter), [seed + number for number in range(count)]
+        painter, seeds = self.painters.get(inpainter), [seed + number for number in range(count)]
         begin = time.perf_counter()
-        size = self._network_size(inpainter)
+        size = self.painters.size(inpainter)
         regenerated, spliced, square = neighbourhood.fill(painter, image, mask, caption, seeds, size)
         seconds = (time.perf_counter() - begin) / count
         unknown_words, cut_words = self.reading(caption, inpainter)
@@ -194,7 +158,7 @@ class Session:
 
     def attention(self, filled: Filled) -> pd.DataFrame | None:
         """How much TDANet attended to each word for a fill (``words.attention``); None for other painters."""
-        painter, size = self.painter(filled.inpainter), self._network_size(filled.inpainter)
+        painter, size = self.painters.get(filled.inpainter), self.painters.size(filled.inpainter)
         image, hole = filled.original, filled.mask
         if filled.square is not None:
             patch, cut = neighbourhood.cut(image, filled.square), neighbourhood.cut(hole, filled.square)
@@ -216,7 +180,7 @@ class Session:
             return Jury.of_run(self.run)
         from nbsupport.pretrained import detectors as packaged
 
-        held = sorted(packaged.sets(), key=lambda name: not self._fits(packaged.describe(name)))
+        held = sorted(packaged.sets(), key=lambda name: not fits(self.samples, packaged.describe(name)))
         return Jury.of_package(held[0]) if held else None
 
     @property
@@ -233,7 +197,7 @@ class Session:
 
     def using(self) -> list[str]:
         """Sentences about the samples and the painter that this session uses."""
-        method = self.describe_method(self.methods[0])
+        method = self.painters.describe(self.methods[0])
         return [f"Samples: {self.samples.title}, {self.size} x {self.size} pixels.", f"Painter: {method}."]
 
     def using_jury(self) -> list[str]:

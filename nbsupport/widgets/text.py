@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nbsupport.plots.style import COLOURS
-from nbsupport.widgets.jury import AS_IT_IS, SOFT_VOTE, Opinion
+from nbsupport.widgets.jury import ALLOWED, AS_IT_IS, SOFT_VOTE, Opinion
 from nbsupport.widgets.records import Filled, Verdict
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ turn it. Photographs of another size are cut to a square and made as small as th
 the detail. A heat map shows what moved the answer, which need not be where the paint is. <i>Unsure</i> is an honest
 answer.
 """
-EXPLANATION = """
+EXPLANATION = f"""
 <b>How to read this.</b> Each detector gives a probability that a part of the picture was painted in, calibrated on
 photographs it was not trained on, with as many real as painted ones. It says <i>real</i> or <i>inpainted</i> only where
-at most one in five validation pictures with such a probability was of the other kind; else it says <i>unsure</i>.
+at most {ALLOWED:.0%} of the validation pictures with such a probability were of the other kind; else <i>unsure</i>.
 <i>Trust</i> is the share of inpainted ones among the validation pictures with the nearest probabilities.
 The soft vote is the mean of all.
 """

@@ -16,7 +16,8 @@ from nbsupport.detectors import heatmaps, predict
 from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.runs import Run
 from nbsupport.widgets import ErrorBrowser, browser_text
-from nbsupport.widgets.browser_state import BrowserState, Query
+from nbsupport.widgets.browser_query import Query
+from nbsupport.widgets.browser_state import BrowserState
 
 
 @pytest.fixture

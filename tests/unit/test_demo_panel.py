@@ -1,6 +1,7 @@
 """The demo without a browser: its session says what is missing, its panels show no unescaped word, fills stay true."""
 
 import datetime
+import inspect
 import io
 import json
 import types
@@ -120,7 +121,7 @@ def test_a_session_says_what_is_missing_and_the_package_steps_in(run, monkeypatc
     assert session.photographs["image_id"].tolist() == ["b1", "b2", "b4"]
     assert "tdanet" not in session.methods and session.methods[-4:] == inpainters.CLASSICAL
     assert session.methods[:-4] == tuple(f"tdanet:{name}" for name in pretrained.names())
-    assert f"python -m nbsupport run --run {run.name} --only 4" in session.missing
+    assert f"python -m nbsupport run --run {run.name} --only 4" in session.painters.missing
     result = session.fill("b2", session.mask("b2", "centre"), "a bird", "telea")
     assert not result.reads_caption and result.unknown_words == ()
     assert np.array_equal(result.spliced[~result.mask], result.original[~result.mask])
@@ -137,7 +138,7 @@ def test_without_a_run_birds_are_drawn(monkeypatch):
     ids = session.photographs["image_id"].tolist()
     assert len(set(ids)) == 40 and session.image(ids[0]).shape == (64, 64, 3)
     assert np.array_equal(session.image(ids[3]), other.image(ids[3])) and session.captions(ids[3])
-    assert session.missing == "" and "--only 1-6" in session.no_jury
+    assert session.painters.missing == "" and "--only 1-6" in session.no_jury
     for kind in session.mask_kinds(ids[0]):
         assert 0.08 < session.mask(ids[0], kind).mean() < 0.22
     part = session.parts(ids[0])[0]
@@ -161,7 +162,7 @@ def test_a_session_offers_only_holes_that_the_photograph_can_have(run):
 
 def test_a_session_tells_unknown_and_unread_words(complete):
     session = Session(complete)
-    assert session.methods[0] == "tdanet" and session.missing == ""
+    assert session.methods[0] == "tdanet" and session.painters.missing == ""
     result = session.fill("b1", session.mask("b1", "object"), "A grue bird grue with wings", "tdanet", seed=7)
     assert result.unknown_words == ("grue",) and result.cut_words == ("with", "wings")
     assert (result.regenerated == len("A grue bird grue with wings") + 7).all()
@@ -192,6 +193,11 @@ def test_a_jury_votes_and_says_unsure_between_its_thresholds(complete):
         assert own.trusted["low"] <= own.trusted["value"] <= own.trusted["high"]
     said = [session.verdict(np.full((SIZE, SIZE, 3), v, np.uint8)).opinions["bright"].verdict for v in (10, 250)]
     assert said == ["real", "inpainted"]
+
+
+def test_the_demo_is_as_strict_as_every_other_verdict_and_says_how_strict():
+    assert inspect.signature(calibration.fit_band).parameters["allowed"].default == jury.ALLOWED
+    assert f"at most {100 * jury.ALLOWED:.0f}% of the validation pictures" in text.EXPLANATION
 
 
 def test_the_ladder_marks_verdicts_that_turn(complete):
@@ -423,7 +429,7 @@ def test_the_demo_judges_what_was_painted(complete):
     assert "Together the detectors say" in demo.detect.opinions.value and "jpeg 60" in demo.detect.ladder.value
     assert "intersection over union" in demo.detect.overlap.value
     demo.detect.detector.value = "sure"
-    assert "no heat map" in demo.detect.overlap.value or "intersection" in demo.detect.overlap.value
+    assert "hottest pixels of sure" in demo.detect.overlap.value
     demo.paint.seed.value = 9
     assert demo.detect.opinions.value == "" and "no fill yet" in demo.detect.message.value
 
@@ -437,7 +443,7 @@ def test_experiments_change_one_thing_at_a_time(complete):
     assert table["caption"].tolist() == ["this bird has a red crown.", "this bird has a blue crown."]
     assert table["apart"].tolist() == [0.0, 1.0] and all(np.array_equal(f.mask, hole) for f in fills)
     fills, shrunk = experiments.shrink_hole(session, ["b1", "b2"], [0.2, 0.05], "tdanet", 0)
-    assert [round(f.coverage, 1) for f in fills] == [0.2, 0.1, 0.2, 0.1] or len(fills) == 4
+    assert [f.coverage for f in fills] == pytest.approx([0.2, 0.05] * 2, abs=0.02)
     assert shrunk.groupby("image_id").size().tolist() == [9, 9]
     assert sorted(shrunk["coverage"].unique()) == [0.0, 0.05, 0.2]
     _, judged = experiments.change_painter(session, "b1", hole, "", ["telea", "mean_colour"], 0)

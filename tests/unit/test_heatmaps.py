@@ -40,8 +40,6 @@ def test_the_map_finds_the_only_place_that_counts():
     detector.model.body.head.weight.data.fill_(1.0)
     picture = np.full((1, 64, 64, 3), 128, np.uint8)
     picture[0, 8:24, 40:56] = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    for p in detector.model.parameters():
-        assert torch.isfinite(p).all()
     heat = heatmaps.grad_cam(detector, picture)[0]
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert 4 <= row < 28 and 36 <= column < 60

@@ -1,5 +1,7 @@
 """Asking trained detectors: calibrated answers, pictures checked, damage reported."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,8 @@ def test_the_verdict_is_kept_with_the_weights(run):
     verdicts = [trained.band.verdict(p) for p in own["probability"]]
     wrong = (np.array(verdicts) == "real") & (own["label"] == 1).to_numpy()
     assert wrong.sum() <= 0.2 * max(1, verdicts.count("real")) + 1
+    with pytest.raises(UserError, match="run chapter 6 again"):
+        _ = dataclasses.replace(trained, record={}).band
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 32, 32), np.uint8), np.zeros((1, 32, 32, 3)), np.zeros((1, 32, 32, 4))])
@@ -94,7 +98,7 @@ def test_damaged_weights_are_an_error_that_says_what_to_do(run, tmp_path):
     with pytest.raises(MissingStage, match="Run chapter 6 again"):
         predict.load_checkpoint(path)
     write_json(path.with_suffix(".json"), read_json(source.with_suffix(".json")))
-    with pytest.raises(UserError, match="is damaged"):
+    with pytest.raises(UserError, match=r"damaged .*Delete its weights and run chapter 6"):
         predict.load_checkpoint(path)
 
 

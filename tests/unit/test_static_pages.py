@@ -7,7 +7,6 @@ import re
 import types
 
 import numpy as np
-import pandas as pd
 import pytest
 from pages_data import EVIL, demo_record, judged
 from PIL import Image
@@ -158,7 +157,10 @@ class Witness:
     """A stand-in for the run's detectors: "bright" goes by brightness, "half" always says 0.5."""
 
     band = Band(0.3, 0.6, 0.2)
-    trained = (types.SimpleNamespace(name="bright", seed=0), types.SimpleNamespace(name="half", seed=0))
+    trained = (
+        types.SimpleNamespace(name="bright", seed=0, band=Band(0.2, 0.7, 0.2)),
+        types.SimpleNamespace(name="half", seed=0, band=Band(-1, 2, 0.2)),
+    )
 
     def __init__(self, run):
         pass
@@ -180,13 +182,6 @@ def demo(birds, monkeypatch):
     create = inpainters.create
     monkeypatch.setattr(inpainters, "create", lambda name, run=None: Painter() if name == "tdanet" else create(name))
     monkeypatch.setattr(demo_page, "Inspector", Witness)
-    label = np.arange(40) % 2
-    rows = [
-        pd.DataFrame({"split": "validation", "condition": "clean", "detector": name, "seed": 0, "label": label,
-                      "probability": np.clip(label * spread + 0.2 + np.arange(40) / 400, 0, 1)})
-        for name, spread in (("bright", 0.5), ("half", 0.0))
-    ]  # fmt: skip
-    monkeypatch.setattr(demo_page.scores, "load", lambda run: pd.concat(rows))
     return demo_page.collect(birds, 3)
 
 
@@ -209,7 +204,7 @@ def test_captions_name_the_true_and_another_colour_of_what_is_hidden(demo):
 
 def test_fills_and_verdicts_are_those_of_the_pictures(demo):
     read = data_of(assets.assembled("demo_page", "Demo", demo_page.with_sheets(demo)))
-    assert read["detectors"] == ["bright", "half", "soft vote"] and len(read["bands"]) == 3
+    assert read["detectors"] == ["bright", "half", "soft vote"] and read["bands"] == [[0.2, 0.7], [-1, 2], [0.3, 0.6]]
     bird = read["birds"][1]
     held = bird["holes"][0]
     assert set(held["fills"]) == {"telea", *(f"tdanet {c} {s}" for c in range(4) for s in (0, 1))}
@@ -226,7 +221,9 @@ def test_fills_and_verdicts_are_those_of_the_pictures(demo):
                 bright = judged_picture.mean() / 255
                 vote = (bright + 0.5) / 2
                 assert said["p"] == [int(1000 * bright), 500, int(1000 * vote)]
-                assert read["verdicts"][int(said["v"][2])] == Witness.band.verdict(vote)
+                bands = [*(trained.band for trained in Witness.trained), Witness.band]
+                expected = [band.verdict(value) for band, value in zip(bands, (bright, 0.5, vote), strict=True)]
+                assert [read["verdicts"][int(digit)] for digit in said["v"]] == expected
 
 
 def test_birds_too_small_to_hide_a_part_of_are_an_error_that_says_so(demo, birds, monkeypatch):

@@ -57,7 +57,7 @@ BAD = {
     "page.html": (b"<html><script>alert(1)</script></html>", "not a picture"),
     "program.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 80 60\nshowpage\n", "not a picture"),
     "narrow.png": (encoded(smooth(4, 300)), "shorter than"),
-    "corrupt.png": (encoded(smooth())[:60] + bytes(300), "'"),
+    "corrupt.png": (encoded(smooth())[:60] + bytes(300), "broken data stream"),
     "float.tiff": (encoded(Image.fromarray(np.ones((60, 80), np.float32)), "TIFF"), "floating-point"),
 }
 

@@ -118,6 +118,7 @@ class BirdParameters:
 
     @property
     def type(self) -> BirdType:
+        """The kind of bird that it belongs to: one of :data:`TYPES`."""
         return TYPES[self.type_number]
 
     @property
