@@ -273,6 +273,16 @@ class Run:
                 except OSError:
                     shutil.copy2(other.path / name, target)
 
+    def share(self, other: "Run", folder: str) -> None:
+        """Have a folder of another run here too, if it has it: by a link (a copy, where links cannot be made)."""
+        own, source = self.path / folder, (other.path / folder).resolve()
+        if own.exists() or not source.exists():
+            return
+        try:
+            own.symlink_to(source, target_is_directory=True)
+        except OSError:
+            shutil.copytree(source, own)
+
     def write_config(self) -> None:
         """Gather the records of all finished stages into ``config.json``."""
         records = {name: self.record(name) for name in CHAPTER_OF_STAGE}

@@ -93,6 +93,7 @@ def ablate(
         own = Run(run.path / "ablations" / name.replace(" ", "_"))
         if fabric.is_global_zero:
             own.adopt(run, "index", "matching")
+            own.share(run, "source")  # of drawn birds, whose parts are known from there
         if fabric.world_size > 1:
             fabric.barrier()
         result = tdanet.fit(own, training_config({**parameters[4], **ABLATIONS[name]})).result

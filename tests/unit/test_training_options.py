@@ -294,11 +294,13 @@ def test_ablations_are_trainings_of_their_own_and_end_in_one_table(tmp_path, mon
     monkeypatch.setenv("NBSUPPORT_RUNS", str(tmp_path))
     data = {"dataset": "synthetic", "count": 24, "image_size": 32}
     training = {"steps": 2, "batch_size": 4, "base_channels": 8, "latent_channels": 8, "seed": 0, "matching_steps": 0}
+    training["named_parts"] = 0.5
     run = Run("ablated")
     table = recipe.ablate(run, {1: data, 4: training}, ["repaired", "no negation"])
     assert table["variant"].tolist() == ["repaired", "no negation"]
     assert (table["hole_l1_low"] <= table["hole_l1"]).all() and (table["hole_l1"] <= table["hole_l1_high"]).all()
     assert run.result("ablations")["rows"][1]["variant"] == "no negation"
     assert not Run(run.path / "ablations" / "no_negation").require("tdanet")["config"]["negate"]
+    assert (run / "ablations/repaired/source").resolve() == (run / "source").resolve()  # no bird is drawn twice
     with pytest.raises(ConfigError, match="no negation"):
         recipe.ablate(run, {1: data, 4: training}, ["no negations"])
