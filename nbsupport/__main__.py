@@ -149,13 +149,13 @@ def train(
 
       python -m nbsupport train --ablation "no negation" --ablation repaired
     """
-    threads.choose_waiting()  # before PyTorch is loaded
-    from nbsupport.training import recipe
-
     chapters = book_chapters.all_chapters()
     name = choose_run(name, dataset, profile)
     overruled = book_chapters.parse_settings(settings or [])
     parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=existing(data), settings=overruled)
+    threads.choose_waiting()  # before PyTorch is loaded
+    from nbsupport.training import recipe  # takes seconds: what was mistyped above is told at once
+
     opened = Run(name)
     if ablations:
         chosen = () if "all" in ablations else ablations
@@ -236,10 +236,11 @@ def book(
 
       python -m nbsupport book --run cub-smoke --output /tmp/book
     """
-    from nbsupport import book as builder
     from nbsupport import status as statuses
 
     opened = statuses.open_existing(choose_run(name, dataset, profile))
+    from nbsupport import book as builder  # takes seconds: a run that does not exist is told at once
+
     start = time.perf_counter()
     index = builder.build(opened, output)
     out.print(f"Built in {time.perf_counter() - start:.0f} s. Open:")

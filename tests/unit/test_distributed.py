@@ -1,6 +1,5 @@
 """Two processes that share each batch (torchrun, gloo) follow the curve of one process with the whole batch."""
 
-import os
 import subprocess
 import sys
 
@@ -8,6 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from nbsupport import threads
+from nbsupport.__main__ import app
 
 SETTINGS = {
     "1.count": 40,
@@ -26,20 +29,24 @@ SETTINGS = {
 }
 
 
-def train(tmp_path, name, processes):
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "29713"]
-    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "nbsupport", "train", "--profile", "smoke"]
-    command += ["-r", name, *(f"--set={key}={value}" for key, value in SETTINGS.items())]
-    environment = os.environ | {"NBSUPPORT_RUNS": str(tmp_path), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    folder = tmp_path / name
+def arguments(name):
+    return ["train", "--profile", "smoke", "-r", name, *(f"--set={key}={value}" for key, value in SETTINGS.items())]
+
+
+def left_in(folder):
     return pd.read_csv(folder / "tdanet_log.csv"), load_file(folder / "checkpoints" / "tdanet.safetensors")
 
 
-def test_two_processes_give_the_curve_of_one(tmp_path):
-    one, weights = train(tmp_path, "one", 1)
-    two, shared = train(tmp_path, "two", 2)
+def test_two_processes_give_the_curve_of_one(runs_folder, monkeypatch):
+    for name, value in {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", threads.VARIABLE: "passive"}.items():
+        monkeypatch.setenv(name, value)
+    alone = CliRunner().invoke(app, arguments("one"))  # in this process, which has PyTorch already
+    assert alone.exit_code == 0, alone.output
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29713"]
+    done = subprocess.run([*command, "-m", "nbsupport", *arguments("two")], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, weights = left_in(runs_folder / "one")
+    two, shared = left_in(runs_folder / "two")
     assert one["step"].tolist() == two["step"].tolist() == [1, 2, 3, 4, 5, 6]
     for column in ("l1", "l1_auxiliary", "kl", "discriminators", "adversarial", "hole_l1", "gradient"):
         np.testing.assert_allclose(one[column], two[column], rtol=2e-3, atol=1e-5, err_msg=column)

@@ -89,7 +89,7 @@ def arrays(table: pd.DataFrame):
 def test_two_that_err_independently_are_better_than_one(name):
     table = make_scores(600, skills=(1.0, 1.0))
     alone = max(auroc(own) for _, own in table.groupby("detector"))
-    rows, _ = ensemble.stacked(table, name)
+    rows, _ = ensemble.stacked(table, name, count=2)
     assert len(rows) == len(table) // 2 and auroc(rows) > alone + 0.015
     assert rows["probability"].between(0, 1).all() and rows["probability"].std() > 0.1
 
@@ -116,9 +116,11 @@ def test_the_weights_are_those_of_the_least_loss():
 @pytest.mark.parametrize("name", FITTED)
 def test_neither_test_nor_training_labels_are_seen(name):
     table = make_scores(60)
+    table.loc[table["group"] % 4 == 0, "split"] = "train"
     other = table.copy()
-    other.loc[other["split"] == "test", "label"] = 0
-    rows, again = (ensemble.stacked(held, name)[0] for held in (table, other))
+    other.loc[other["split"] != "validation", "label"] = 0
+    assert set(table["split"]) == {"train", "validation", "test"} and (other["label"] != table["label"]).any()
+    rows, again = (ensemble.stacked(held, name, count=3)[0] for held in (table, other))
     assert np.array_equal(rows["logit"], again["logit"])
 
 
@@ -131,7 +133,7 @@ def test_a_member_that_remembers_its_training_pictures_gains_nothing():
     table.loc[known, "logit"] = 8.0 * table.loc[known, "label"] - 4
     table["probability"] = expit(table["logit"])
     for name in FITTED:
-        rows, fitted = ensemble.stacked(table, name)
+        rows, fitted = ensemble.stacked(table, name, count=2)
         assert auroc(rows) < auroc(table[table["detector"] == "a"]) + 0.02
         if name == "stack_logistic":
             good, memory = fitted[0].coefficients
@@ -151,12 +153,12 @@ def test_no_group_is_on_both_sides_of_a_fold():
 @pytest.mark.parametrize("name", FITTED)
 def test_a_picture_is_answered_by_a_stack_that_has_not_met_its_group(name):
     logits, labels, groups, names = arrays(make_scores(40))
-    first = folds.out_of_fold(name, logits, labels, groups, names)
+    first = folds.out_of_fold(name, logits, labels, groups, names, folds=3)
     own = groups == groups[0]
     # Stratification may move the folds when labels change: shuffle within the group, which keeps its counts.
     moved = labels.copy()
     moved[own] = np.roll(labels[own], 1)
-    again = folds.out_of_fold(name, logits, moved, groups, names)
+    again = folds.out_of_fold(name, logits, moved, groups, names, folds=3)
     assert np.allclose(first[own], again[own]) and not np.array_equal(moved, labels)
 
 

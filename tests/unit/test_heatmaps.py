@@ -9,29 +9,33 @@ from nbsupport.detectors import heatmaps, predict, zoo
 from nbsupport.errors import ConfigError
 
 
-def trained(name: str, size: int = 64, **options) -> predict.Trained:
-    model, _ = zoo.create(name, "none", size, **options)
+def trained(name: str, size: int = 64) -> predict.Trained:
+    model, _ = zoo.create(name, "none", size)
     return predict.Trained(name, 0, model.eval(), 1.0, 0.0, 0.5, {"image_size": size})
 
 
-@pytest.mark.parametrize("name", ["resnet34", "efficientnet_lite0", "swin_tiny", "residual_net", "vgg16_bn"])
-def test_maps_have_the_pictures_size_and_range(name):
+@pytest.fixture(scope="module", params=["resnet34", "efficientnet_lite0", "swin_tiny", "residual_net", "vgg16_bn"])
+def detector(request):
+    """Each made once: the largest takes seconds."""
+    return trained(request.param)
+
+
+def test_maps_have_the_pictures_size_and_range_and_leave_no_gradient(detector):
     pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-    maps = heatmaps.grad_cam(trained(name), pictures)
+    maps = heatmaps.grad_cam(detector, pictures)
     assert maps.shape == (2, 64, 64) and maps.dtype == np.float32
     assert maps.min() >= 0 and maps.max() <= 1
+    assert all(p.grad is None and p.requires_grad for p in detector.model.parameters())
 
 
-@pytest.mark.parametrize("name", ["resnet34", "efficientnet_lite0", "swin_tiny", "residual_net", "vgg16_bn"])
-def test_the_layer_is_the_last_with_eight_cells(name):
-    detector = trained(name)
+def test_the_layer_is_the_last_with_eight_cells(detector):
     layer = heatmaps.target_layer(detector)
     shapes = [shape[-2:] for module, shape in heatmaps._shapes(detector) if module is layer]
     assert shapes[-1] == (8, 8)
 
 
 def test_the_map_finds_the_only_place_that_counts():
-    """A detector that answers by the brightness of what it sees must have its map where the bright square is."""
+    """A detector that answers by the texture of what it sees must have its map where the texture is."""
     detector = trained("residual_net")
     layers = detector.model.body.layers
     for module in layers:  # every convolution passes on the mean of what it sees: texture in, texture out
