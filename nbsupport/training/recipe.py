@@ -29,6 +29,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no max-pooling": {"max_pool": False},
     "no matching loss": {"weight_matching": 0.0},
     "no adversarial loss": {"weight_adversarial": 0.0},
+    "no named parts": {"named_parts": 0.0},
     "plain L1": {"hole_weight": 0.0},
     "faithful": {"preset": "faithful"},
 }
