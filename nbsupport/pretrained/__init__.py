@@ -1,4 +1,4 @@
-"""Weights that come with the package: TDANet trained on real photographs, in half precision, each with a model card.
+"""Weights that come with the package: TDANet trained on photographs and on drawn birds, in half precision, with cards.
 
 ``<name>.safetensors`` holds the weights, ``<name>.json`` the architecture, the vocabulary and where it came from,
 ``<name>.md`` the card, written from the run's results by :func:`export`. A run whose photographs are split as the run
