@@ -230,6 +230,10 @@ class PairsConfig(Config):
     seed: int = between(0, 0, 2**31 - 1)
 
 
+#: What both members of a training pair meet by default; all that there are: ``detectors.degradations.AUGMENTATIONS``.
+AUGMENT: tuple[str, ...] = ("jpeg", "webp", "resize", "blur")
+
+
 @dataclass(frozen=True)
 class DetectorConfig(Config):
     """Chapter 6: the classifiers and their common training budget.
@@ -246,9 +250,7 @@ class DetectorConfig(Config):
     learning_rate: float = between(1e-3, 1e-8, 1.0)
     transfer: Literal["full", "gradual", "head"] = "full"  # what is trained: all, from the head down, or the head
     layer_decay: float = between(1.0, 0.01, 1.0)  # each group of layers learns so much slower than the one above it
-    augment: tuple[
-        str, ...
-    ] = ()  # degradations that both members of a pair meet: jpeg, webp, resize, blur, noise, crop
+    augment: tuple[str, ...] = AUGMENT  # degradations that both members of a pair meet, one of them at a time
     augment_share: float = between(0.5, 0.0, 1.0)  # share of the pairs that meet one
     fake_arms: tuple[str, ...] = ("spliced", "regenerated")
     inpainters: tuple[str, ...] = ()  # learn from the fakes of these, and judge them; empty: of all
@@ -265,7 +267,10 @@ class SearchConfig(Config):
     epochs: int = between(4, 1, 10_000)  # of a trial that is not given up; halved along the way
     batch_size: int = between(32, 4, 4096)
     learning_rate: float = between(2e-3, 1e-8, 1.0)
+    augment: tuple[str, ...] = AUGMENT
+    augment_share: float = between(0.5, 0.0, 1.0)
     fake_arms: tuple[str, ...] = ("spliced", "regenerated")
+    inpainters: tuple[str, ...] = ()  # as the detectors'
     max_mega_macs: float = between(400.0, 1.0, 1e6)  # dearer networks are not trained (ResNet34 at 64 px: 300)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = between(0, 0, 2**31 - 1)
@@ -279,7 +284,9 @@ class StudyConfig(Config):
     sizes: tuple[int, ...] = (50, 100, 200)  # photographs to train on, for the curve
     transfers: tuple[str, ...] = ()  # of "full", "gradual", "head", each with " slower below" or without
     matrix: bool = True  # train on each inpainter of the set by itself, without and with `augment`
-    augment: tuple[str, ...] = ("jpeg", "webp", "resize", "blur")
+    augment: tuple[str, ...] = AUGMENT
+    augment_share: float = between(0.5, 0.0, 1.0)
+    inpainters: tuple[str, ...] = ()  # of the sizes and transfers, as the detectors'; the matrix takes each by itself
     conditions: tuple[str, ...] = ("jpeg 60",)  # of the matrix, beside clean pictures
     train_count: int = between(0, 0, 10_000_000)  # photographs for the matrix and the transfers, 0: all
     epochs: int = between(4, 1, 10_000)
@@ -296,7 +303,6 @@ class RobustnessConfig(Config):
 
     conditions: tuple[str, ...] = ("jpeg 80", "jpeg 60", "webp 60", "resize 0.5", "blur 1", "noise 5")
     count: int = between(0, 0, 10_000_000)  # test photographs, 0: all
-    arms: tuple[str, ...] = ("original", "spliced", "regenerated")
     seed: int = between(0, 0, 2**31 - 1)
 
 

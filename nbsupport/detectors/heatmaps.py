@@ -43,7 +43,7 @@ def _shapes(trained: predict.Trained) -> list[tuple[nn.Module, tuple[int, ...]]]
 
 
 def _place(trained: predict.Trained) -> torch.device:
-    return next(trained.model.parameters()).device
+    return next(trained.model.buffers()).device  # of a baseline without weights too
 
 
 def channels_first(trained: predict.Trained, output: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import expit
 
 from nbsupport.errors import MissingStage
+from nbsupport.pairs.planning import of_arm
 from nbsupport.runs import Run, atomic_path
 
 DETECTORS, ENSEMBLES = "scores.parquet", "scores_ensembles.parquet"
@@ -80,10 +81,8 @@ def all_scores(run: Run) -> pd.DataFrame:
 
 
 def select(scores: pd.DataFrame, split: str, fake_arm: str | None = None, detector: str | None = None) -> pd.DataFrame:
-    """Rows of one split: all real ones, and the fakes of one arm (None: of all); of one detector (None: of all)."""
+    """Rows of one split and detector (None: of all): the fakes of one arm (None: of all), and their real class."""
     chosen = scores["split"] == split
-    if fake_arm is not None:
-        chosen &= (scores["label"] == 0) | (scores["arm"] == fake_arm)
     if detector is not None:
         chosen &= scores["detector"] == detector
-    return scores[chosen]
+    return scores[chosen] if fake_arm is None else of_arm(scores[chosen], fake_arm)

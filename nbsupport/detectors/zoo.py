@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nbsupport.detectors import lite0
-from nbsupport.detectors.networks import PowerSpectrum, ResidualNet
+from nbsupport.detectors.networks import LocalSharpness, PowerSpectrum, ResidualNet
 from nbsupport.detectors.searched import SearchedNet
 from nbsupport.detectors.weights import fill, read
 from nbsupport.errors import ConfigError, UserError, unknown
@@ -137,6 +137,10 @@ ZOO: dict[str, Entry] = {
         "The cheap baseline: logistic regression over the radial power spectrum.",
         build=PowerSpectrum,
     ),
+    "local_sharpness": Entry(
+        "The blur baseline: the tenth percentile of the local high-pass energy. Nothing in it is trained.",
+        build=LocalSharpness,
+    ),
     "searched": Entry(
         "What the architecture search found on this very set; made for the task, from scratch.",
         searchable=True,
@@ -149,6 +153,11 @@ def entry(name: str) -> Entry:
     if name not in ZOO:
         raise ConfigError(unknown("detector", name, ZOO))
     return ZOO[name]
+
+
+def trainable(model: nn.Module) -> bool:
+    """Whether there is anything in a detector to train; not so for ``local_sharpness``."""
+    return any(parameter.requires_grad for parameter in model.parameters())
 
 
 def create(

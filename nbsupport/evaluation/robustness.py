@@ -10,26 +10,25 @@ from tqdm.auto import tqdm
 from nbsupport import pairs, rng
 from nbsupport.config import EvaluationConfig, RobustnessConfig
 from nbsupport.detectors import degradations, predict, scores
-from nbsupport.errors import ConfigError, MissingStage, unknown
+from nbsupport.errors import MissingStage
 from nbsupport.evaluation import metrics
-from nbsupport.pairs.planning import ARMS, choose_photographs
+from nbsupport.pairs.planning import ARMS, choose_photographs, of_arm
 from nbsupport.runs import Run
 
 
 def score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
     """Score the test pictures of a run under every condition by every trained detector (stage ``robustness``).
 
+    The pictures are those that the detectors were made for: their fake arms and inpainters, one fake of each arm.
+
     Returns:
         the score table's columns, ``condition`` a name of ``degradations.CONDITIONS`` or ``clean``; also written
         to ``scores_conditions.parquet``.
 
     Raises:
-        MissingStage: chapter 6 has not trained any detector. ConfigError: no such condition or arm.
+        MissingStage: chapter 6 has not trained any detector. ConfigError: no such condition.
     """
     degradations.check(config.conditions)
-    for arm in config.arms:
-        if arm not in ARMS:
-            raise ConfigError(unknown("arm", arm, ARMS))
     stage = run.stage("robustness", config, needs=("detectors", "pairs"))
     if stage.finished:
         return load(run)
@@ -40,8 +39,8 @@ def score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
 
 
 def _score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
-    paired = pairs.load(run)
-    test = paired.manifest[(paired.manifest["split"] == "test") & paired.manifest["arm"].isin(config.arms)]
+    paired, learnt = pairs.load(run), run.require("detectors")["config"]
+    test = pairs.classes(paired.manifest, learnt["fake_arms"], ("test",), learnt["inpainters"])
     test = test.drop_duplicates(["image_id", "arm"])
     once = test.drop_duplicates("image_id")
     chosen = once.iloc[choose_photographs(once, config.count, config.seed)]["image_id"]
@@ -73,7 +72,7 @@ def summarise(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str, o
     records = []
     for (name, seed, condition), own in table.groupby(["detector", "seed", "condition"], sort=False):
         for arm in [arm for arm in ARMS if ARMS[arm] == "fake" and arm in set(own["arm"])]:
-            rows = own[(own["label"] == 0) | (own["arm"] == arm)]
+            rows = of_arm(own, arm)
             found = metrics.summary(rows, config.draws, config.seed, config.confidence)
             kept = {metric: found[metric] for metric in ("auroc", "accuracy", "recall", "specificity")}
             records.append({"detector": name, "seed": seed, "arm": arm, "condition": condition, **kept})

@@ -11,6 +11,7 @@ import pandas as pd
 from nbsupport import masks, pairs
 from nbsupport.config import EvaluationConfig
 from nbsupport.evaluation import metrics
+from nbsupport.pairs.planning import REAL
 
 #: Upper ends of the bins of coverage (share of the picture's area) and their names.
 COVERAGE_ENDS = (0.05, 0.10, 0.30, 1.0)
@@ -100,7 +101,8 @@ def auroc_by(
     for (detector, seed), own in joined.groupby(["detector", "seed"], sort=False):
         real, fake = own[own["label"] == 0], own[own["label"] == 1]
         for (arm, category), part in fake.groupby(["arm", SPLIT_BY[by]], sort=False):
-            partners = real if by == "inpainter" else real[real[SPLIT_BY[by]] == category]
+            partners = real[real["arm"] == REAL[arm]]
+            partners = partners if by == "inpainter" else partners[partners[SPLIT_BY[by]] == category]
             if len(part) < least or not len(partners):
                 continue
             rows = pd.concat([partners, part])

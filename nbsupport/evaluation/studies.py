@@ -1,9 +1,10 @@
 """Trainings that differ in one thing: how many photographs, whose fakes, with or without degradations, what is frozen.
 
-Each variant is one detector trained with the common loop and judged on the test pictures of *all* inpainters of the
-set. The scores are kept (``scores_studies.parquet``, one row for each picture, variant and condition), so that a new
-figure never trains or scores again; each variant is kept by itself, so that a stopped study goes on where it was.
-Not here: the main comparison of detectors (``training.classifier``, ``detectors.comparison``).
+Each variant is one detector trained with the common loop. In the matrix it is judged on the test pictures of *all*
+inpainters of the set, else on those of the inpainters that it learnt from. The scores are kept
+(``scores_studies.parquet``, one row for each picture, variant and condition), so that a new figure never trains or
+scores again; each variant is kept by itself, so that a stopped study goes on where it was. Not here: the main
+comparison of detectors (``training.classifier``, ``detectors.comparison``).
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from nbsupport.detectors import degradations, predict, scores, zoo
 from nbsupport.errors import ConfigError, MissingStage, unknown
 from nbsupport.evaluation import metrics
 from nbsupport.pairs import Pairs
+from nbsupport.pairs.planning import of_arm
 from nbsupport.runs import Run, atomic_path, fingerprint
 from nbsupport.training import classifier, device
 
@@ -55,10 +57,9 @@ def variants(config: StudyConfig, inpainters: list[str]) -> list[Variant]:
         everywhere = (scores.CLEAN, *config.conditions)
         for inpainter in inpainters:
             own = {"inpainters": (inpainter,)}
-            found.append(Variant("matrix", inpainter, own, everywhere))
+            found.append(Variant("matrix", inpainter, own | {"augment": ()}, everywhere))
             if config.augment:
-                changes = own | {"augment": config.augment}
-                found.append(Variant("matrix", f"{inpainter} + degraded", changes, everywhere))
+                found.append(Variant("matrix", f"{inpainter} + degraded", own, everywhere))
     for name in config.transfers:
         changes = {"transfer": name.removesuffix(SLOWER), "layer_decay": LAYER_DECAY if SLOWER in name else 1.0}
         found.append(Variant("transfer", name, changes))
@@ -75,7 +76,8 @@ def make(run: Run, config: StudyConfig) -> pd.DataFrame:
     Raises:
         MissingStage: chapter 5 has not run. ConfigError: as :func:`variants`. UserError: as ``classifier.train``.
     """
-    stage = run.stage("studies", config, needs=("pairs",))
+    searched = zoo.entry(config.detector).searchable
+    stage = run.stage("studies", config, needs=("pairs", "search") if searched else ("pairs",))
     if stage.finished:
         return load(run)
     made = pairs.load(run)
@@ -97,19 +99,20 @@ def make(run: Run, config: StudyConfig) -> pd.DataFrame:
 def _one(run: Run, made: Pairs, config: StudyConfig, variant: Variant, seed: int, inputs: dict) -> pd.DataFrame:
     """The scores of one variant: trained now, or read when it was trained before on these pairs."""
     fields = {field.name for field in dataclasses.fields(DetectorConfig)}
-    same = {key: value for key, value in vars(config).items() if key in fields - {"augment", "seeds"}}
+    same = {key: value for key, value in vars(config).items() if key in fields - {"seeds"}}
     training = DetectorConfig(names=(config.detector,), **(same | variant.changes))
+    genes = run.result("search")["chosen"]["genes"] if zoo.entry(config.detector).searchable else None
     mark = fingerprint([training.to_mapping(), list(variant.conditions), variant.study, seed, inputs])
     path = run / FOLDER / f"{mark}.parquet"
     if path.exists():
         return pd.read_parquet(path)
-    weights, _, record = classifier.train(made, training, config.detector, seed, quiet=True)
+    weights, _, record = classifier.train(made, training, config.detector, seed, genes=genes, quiet=True)
     place = device.choose(config.precision)
-    model, _ = zoo.create(config.detector, "none", made.cache.shape[1])
+    model, _ = zoo.create(config.detector, "none", made.cache.shape[1], genes=genes)
     model.load_state_dict(weights)
     place.place(model).eval()
-    arms = ("original", *config.fake_arms)
-    test = made.manifest[(made.manifest["split"] == "test") & made.manifest["arm"].isin(arms)]
+    judged = () if variant.study == "matrix" else config.inpainters
+    test = pairs.classes(made.manifest, config.fake_arms, ("test",), judged)
     images, seeds = made.cache[test.index.to_numpy()], rng.hashes(seed, test["path"]) % 2**31
     parts = []
     for condition in variant.conditions:
@@ -148,8 +151,8 @@ def summarise(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str, A
         for arm in dict.fromkeys(fakes["arm"]):
             painters = sorted(set(fakes["inpainter"])) if facts["study"] == "matrix" else ["all"]
             for painter in painters:
-                wanted = (fakes["arm"] == arm) & ((fakes["inpainter"] == painter) | (painter == "all"))
-                rows = pd.concat([own[own["label"] == 0], fakes[wanted]])
+                rows = of_arm(own, arm)
+                rows = rows[(rows["label"] == 0) | (rows["inpainter"] == painter) | (painter == "all")]
                 found = metrics.summary(rows, config.draws, config.seed, config.confidence)
                 kept = {metric: found[metric] for metric in ("auroc", "accuracy")}
                 records.append({**facts, "arm": arm, "inpainter": painter, **kept})

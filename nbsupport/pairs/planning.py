@@ -5,6 +5,7 @@ interrupted goes on with the same choices. All of it is done on columns: a milli
 """
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,14 @@ ARMS: dict[str, str] = {
 #: fake arm -> the real arm that went through the same, but for the paint.
 PARTNERS: dict[str, str] = {
     "regenerated": "reconstructed",
+    "spliced": "original",
+    "spliced_reencoded": "reencoded",
+}
+#: fake arm -> the real arm that is its other class wherever detectors are trained, chosen, calibrated or judged. The
+#: photograph as it is; or, where the fake was encoded once more, the photograph that was too: else the codec would be
+#: what tells the classes apart. :func:`classes` applies it, :func:`of_arm` to tables of scores.
+REAL: dict[str, str] = {
+    "regenerated": "original",
     "spliced": "original",
     "spliced_reencoded": "reencoded",
 }
@@ -85,6 +94,47 @@ def check(config: PairsConfig) -> None:
     Encoding.parse(config.encoding)
     if Encoding.parse(config.reencode).lossless and {"reencoded", "spliced_reencoded"} & set(config.arms):
         raise ConfigError(f"PairsConfig.reencode must be lossy, e.g. jpeg:85, got '{config.reencode}'.")
+
+
+def classes(
+    manifest: pd.DataFrame,
+    fake_arms: Sequence[str],
+    splits: Sequence[str] | None = None,
+    inpainters: Sequence[str] = (),
+) -> pd.DataFrame:
+    """The rows of a manifest that make up the two classes: fakes of these arms, and for each arm its real one by REAL.
+
+    All other real variants stay out. With them, "was JPEG once" or "went through the network" would be learnt as real.
+
+    Args:
+        splits: None: all. inpainters: fakes of these alone; empty: of all.
+
+    Raises:
+        ConfigError: an arm or inpainter that the set does not hold, or fakes without their real arm.
+    """
+    fakes = manifest[manifest["label"] == "fake"]
+    for what, column, names in (("arm", "arm", fake_arms), ("inpainter", "inpainter", inpainters)):
+        for name in names:
+            if name not in set(fakes[column]):
+                raise ConfigError(unknown(f"fake {what} of the paired set", name, set(fakes[column])))
+    reals = {REAL[arm] for arm in fake_arms}
+    for arm in sorted(reals - set(manifest["arm"])):
+        raise ConfigError(
+            f"The paired set has no pictures of the arm '{arm}', the real class of {', '.join(fake_arms)}. Add it to "
+            "PairsConfig.arms and run chapter 5 again."
+        )
+    wanted = manifest["arm"].isin(fake_arms)
+    if inpainters:
+        wanted &= manifest["inpainter"].isin(inpainters)
+    wanted |= manifest["arm"].isin(reals) & (manifest["label"] == "real")
+    if splits is not None:
+        wanted &= manifest["split"].isin(splits)
+    return manifest[wanted]
+
+
+def of_arm(table: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """Rows of scores (columns ``label``: 1 = fake, ``arm``): fakes of one arm, and their other class by REAL."""
+    return table[(table["arm"] == arm) | ((table["label"] == 0) & (table["arm"] == REAL[arm]))]
 
 
 def whole_groups(groups: np.ndarray, order: np.ndarray, wanted: int) -> np.ndarray:

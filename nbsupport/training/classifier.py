@@ -10,7 +10,8 @@ Not here: which networks there are (``detectors.zoo``), what the scores mean (``
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 HELD_OUT = ("validation", "test")
 SAVE_EVERY = 5.0  # seconds between the states that a killed training can go on from, at the ends of epochs
-_FORMAT = 3  # of records and weights: a detector kept by an older version is trained again
+_FORMAT = 4  # of records and weights: a detector kept by an older version is trained again
 
 
 class TrainingDiverged(UserError):
@@ -63,7 +64,7 @@ def fit(run: Run, config: DetectorConfig) -> pd.DataFrame:
     if not stage.finished:
         with stage:
             made = pairs.load(run)
-            held_out = _pictures(made.manifest, config.fake_arms, HELD_OUT, config.inpainters)
+            held_out = pairs.classes(made.manifest, config.fake_arms, HELD_OUT, config.inpainters)
             pictures = made.cache[held_out.index.to_numpy()]
             tables, used = [], {}
             for name in config.names:
@@ -135,13 +136,88 @@ def train(
         the best epoch's weights, the log by epochs, and the record.
     """
     training = made.manifest[made.manifest["split"] == "train"]
-    validation = _pictures(made.manifest, config.fake_arms, ("validation",), config.inpainters)
+    validation = pairs.classes(made.manifest, config.fake_arms, ("validation",), config.inpainters)
     sampler = PairSampler(training, config.fake_arms, config.batch_size, config.train_count, seed, config.inpainters)
     checked, truth = made.cache[validation.index.to_numpy()], (validation["label"] == "fake").to_numpy().astype(int)
     place, size = device.choose(config.precision), made.cache.shape[1]
-    fabric = device.fabric(config.precision)
     model, used = zoo.create(name, config.weights, size, config.dense_stem, seed, genes)
     place.place(model)
+    progress = Progress()
+    if zoo.trainable(model):
+        _optimise(model, made, sampler, checked, truth, config, progress, name, state, mark, report, quiet)
+    else:
+        progress.keep(model, 0, predict.raw_logits(model.eval(), checked, place), truth)
+    temperature, shift = calibration.fit(progress.logits, truth)
+    calibrated = (progress.logits - shift) / temperature
+    record = {
+        "name": name,
+        "seed": seed,
+        "weights_used": used,
+        "image_size": size,
+        "dense_stem": config.dense_stem,
+        "genes": dict(genes) if genes else None,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "transfer": config.transfer,
+        "augment": list(config.augment),
+        "augment_share": config.augment_share,
+        "fake_arms": list(config.fake_arms),
+        "inpainters": list(config.inpainters),
+        "training_photographs": len(sampler.pairs),
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "validation_auroc": progress.best[0],
+        "temperature": temperature,
+        "shift": shift,
+        "threshold": calibration.fit_threshold(calibrated, truth),
+        "band": fit_band(truth == 1, expit(calibrated)).to_mapping(),  # of the verdict real / unsure / inpainted
+        "seconds": round(progress.seconds, 2),
+        "images_per_second": round(progress.seen / progress.seconds, 1) if progress.seconds else None,
+        "precision": str(place.dtype).removeprefix("torch."),
+        "device": str(place.device),
+    }
+    columns = ["epoch", "step", "loss", "validation_loss", "validation_auroc", "seconds", "thawed"]
+    return progress.kept, pd.DataFrame(progress.history, columns=columns), record
+
+
+@dataclass
+class Progress:
+    """How far a training has come, and the best epoch's weights and raw validation logits so far."""
+
+    epoch: int = 0
+    best: tuple[float, float] = (-1.0, 0.0)  # AUROC and minus the loss, on validation
+    best_epoch: int = 0
+    history: list[list[float]] = field(default_factory=list)
+    seconds: float = 0.0
+    seen: int = 0  # pictures
+    kept: dict[str, torch.Tensor] = field(default_factory=dict)
+    logits: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def keep(self, model: torch.nn.Module, epoch: int, logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+        """Note AUROC and loss of an epoch's raw validation logits, and its weights if it is the best so far."""
+        auroc, loss = _auroc(truth, logits), calibration.balanced_loss(logits, truth)
+        if (auroc, -loss) > self.best or not self.kept:
+            self.best, self.best_epoch, self.logits = (auroc, -loss), epoch, logits
+            self.kept = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+        self.epoch = epoch
+        return auroc, loss
+
+
+def _optimise(
+    model: torch.nn.Module,
+    made: Pairs,
+    sampler: PairSampler,
+    checked: np.ndarray,
+    truth: np.ndarray,
+    config: DetectorConfig,
+    progress: Progress,
+    name: str,
+    state: Path | None,
+    mark: str,
+    report: Callable[[int, float], None] | None,
+    quiet: bool,
+) -> None:
+    """The training loop: epochs over the sampler's pairs; `progress` holds what came of it. See :func:`train`."""
+    place, fabric, seed = device.choose(config.precision), device.fabric(config.precision), sampler.seed
     schedule = transfer.Schedule(model, config.transfer, config.layer_decay)
     optimiser = torch.optim.AdamW(
         schedule.parameter_groups(config.learning_rate), config.learning_rate, weight_decay=0.01, fused=True
@@ -151,20 +227,19 @@ def train(
         optimiser, [group["lr"] for group in optimiser.param_groups], total_steps=steps + 1,
         pct_start=min(0.15, 50 / steps), cycle_momentum=False,
     )  # fmt: skip
-    so_far = {"epoch": 0, "best": [-1.0, 0.0], "best_epoch": 0, "history": [], "seconds": 0.0, "seen": 0}
-    kept, logits = {}, np.empty(0)
+    parts = {"model": model, "optimiser": optimiser, "rates": rates}
     found = checkpoints.load_state(state, mark) if state is not None else None
     if found is not None:
-        so_far, kept, logits = found["so_far"], found["kept"], found["logits"].numpy()
-        model.load_state_dict(found["model"])
-        optimiser.load_state_dict(found["optimiser"])
-        rates.load_state_dict(found["rates"])
-        print(f"[detectors] {name}, seed {seed}: goes on after epoch {so_far['epoch']}.")
+        for key, part in parts.items():
+            part.load_state_dict(found[key])
+        vars(progress).update(found["progress"] | {"logits": found["progress"]["logits"].numpy()})
+        progress.best = tuple(progress.best)
+        print(f"[detectors] {name}, seed {seed}: goes on after epoch {progress.epoch}.")
     saved = time.perf_counter()
     with tqdm(
-        total=steps, initial=so_far["epoch"] * sampler.batches, desc=f"{name}, seed {seed}", unit="step", disable=quiet
+        total=steps, initial=progress.epoch * sampler.batches, desc=f"{name}, seed {seed}", unit="step", disable=quiet
     ) as bar:
-        for epoch in range(so_far["epoch"], config.epochs):
+        for epoch in range(progress.epoch, config.epochs):
             begin, losses = time.perf_counter(), []
             thawed = schedule.begin(epoch, config.epochs)
             with seeded(seed, "training", name, epoch):  # dropout
@@ -178,55 +253,20 @@ def train(
                             f"learning_rate than {config.learning_rate:g} in chapter 6."
                         )
                     rates.step()
-                    so_far["seen"] += len(batch.rows)
+                    progress.seen += len(batch.rows)
                     bar.update()
-            so_far["seconds"] += time.perf_counter() - begin
-            asked = predict.raw_logits(model.eval(), checked, place)
-            auroc, loss = _auroc(truth, asked), calibration.balanced_loss(asked, truth)
-            so_far["history"].append(
-                [epoch + 1, len(losses) * (epoch + 1), float(np.mean(losses)), loss, auroc, so_far["seconds"], thawed]
-            )
+            progress.seconds += time.perf_counter() - begin
+            auroc, loss = progress.keep(model, epoch + 1, predict.raw_logits(model.eval(), checked, place), truth)
+            taken = len(losses) * (epoch + 1)
+            progress.history.append([epoch + 1, taken, float(np.mean(losses)), loss, auroc, progress.seconds, thawed])
             bar.set_postfix(loss=f"{np.mean(losses):.3f}", validation_auroc=f"{auroc:.3f}")
-            if [auroc, -loss] > so_far["best"] or not kept:
-                so_far |= {"best": [auroc, -loss], "best_epoch": epoch + 1}
-                logits = asked
-                kept = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
-            so_far["epoch"] = epoch + 1
             if report is not None:
                 report(epoch + 1, auroc)
             if state is not None and time.perf_counter() - saved > SAVE_EVERY and epoch + 1 < config.epochs:
-                parts = {"model": model, "optimiser": optimiser, "rates": rates}
+                so_far = vars(progress) | {"logits": torch.from_numpy(progress.logits)}
                 whole = {key: part.state_dict() for key, part in parts.items()}
-                whole |= {"so_far": so_far, "kept": kept, "logits": torch.from_numpy(logits), "fingerprint": mark}
-                checkpoints.save_state(state, whole)
+                checkpoints.save_state(state, whole | {"progress": so_far, "fingerprint": mark})
                 saved = time.perf_counter()
-    temperature, shift = calibration.fit(logits, truth)
-    calibrated = (logits - shift) / temperature
-    record = {
-        "name": name,
-        "seed": seed,
-        "weights_used": used,
-        "image_size": size,
-        "dense_stem": config.dense_stem,
-        "genes": dict(genes) if genes else None,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "transfer": config.transfer,
-        "augment": list(config.augment),
-        "training_photographs": len(sampler.pairs),
-        "epochs": config.epochs,
-        "best_epoch": so_far["best_epoch"],
-        "validation_auroc": so_far["best"][0],
-        "temperature": temperature,
-        "shift": shift,
-        "threshold": calibration.fit_threshold(calibrated, truth),
-        "band": fit_band(truth == 1, expit(calibrated)).to_mapping(),  # of the verdict real / unsure / inpainted
-        "seconds": round(so_far["seconds"], 2),
-        "images_per_second": round(so_far["seen"] / so_far["seconds"], 1),
-        "precision": str(place.dtype).removeprefix("torch."),
-        "device": str(place.device),
-    }
-    columns = ["epoch", "step", "loss", "validation_loss", "validation_auroc", "seconds", "thawed"]
-    return kept, pd.DataFrame(so_far["history"], columns=columns), record
 
 
 def step(model, pictures: np.ndarray, labels: np.ndarray, optimiser, fabric: "Fabric") -> float:
@@ -240,21 +280,6 @@ def step(model, pictures: np.ndarray, labels: np.ndarray, optimiser, fabric: "Fa
     torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optimiser.step()
     return loss.item()
-
-
-def _pictures(
-    manifest: pd.DataFrame, fake_arms: Sequence[str], splits: Sequence[str], inpainters: Sequence[str] = ()
-) -> pd.DataFrame:
-    """Rows of the manifest: the untouched photographs of these splits, and their fakes of these arms and inpainters."""
-    fakes = manifest[manifest["label"] == "fake"]
-    for what, column, names in (("arm", "arm", fake_arms), ("inpainter", "inpainter", inpainters)):
-        for name in names:
-            if name not in set(fakes[column]):
-                raise ConfigError(unknown(f"fake {what} of the paired set", name, set(fakes[column])))
-    wanted = manifest["arm"].isin(("original", *fake_arms))
-    if inpainters:
-        wanted &= (manifest["label"] == "real") | manifest["inpainter"].isin(inpainters)
-    return manifest[wanted & manifest["split"].isin(splits)]
 
 
 def _auroc(truth: np.ndarray, logits: np.ndarray) -> float:

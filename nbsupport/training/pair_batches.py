@@ -13,6 +13,7 @@ import pandas as pd
 from nbsupport import rng
 from nbsupport.detectors import degradations
 from nbsupport.errors import UserError
+from nbsupport.pairs.planning import REAL, classes
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Batch:
 
 
 class PairSampler:
-    """Batches of pairs: a photograph and one of its fakes, drawn anew in each epoch, flipped alike.
+    """Batches of pairs: one of a photograph's fakes, drawn anew in each epoch, and its real twin, flipped alike.
 
-    A pure function of ``(seed, epoch)``.
+    The twin is of the real arm that ``planning.REAL`` names for the fake's arm: the untouched photograph, and for a
+    fake that was encoded once more the photograph that was too. A pure function of ``(seed, epoch)``.
 
     Args:
         manifest: of the pairs, with its positions as index.
@@ -38,7 +40,7 @@ class PairSampler:
         inpainters: draw only fakes that these painted; empty: of all.
 
     Raises:
-        UserError: fewer than two photographs have a fake.
+        UserError: fewer than two photographs have a fake. ConfigError: as ``planning.classes``.
     """
 
     def __init__(
@@ -50,13 +52,13 @@ class PairSampler:
         seed: int,
         inpainters: Sequence[str] = (),
     ) -> None:
-        fake = manifest[(manifest["label"] == "fake") & manifest["arm"].isin(fake_arms)]
-        if inpainters:
-            fake = fake[fake["inpainter"].isin(inpainters)]
-        real = manifest[(manifest["label"] == "real") & manifest["image_id"].isin(fake["image_id"])]
-        fakes = fake.groupby("image_id", sort=False).indices
-        reals = real.groupby("image_id", sort=False).indices
-        self.pairs = [(real.index[reals[i]].to_numpy(), fake.index[fakes[i]].to_numpy()) for i in fakes if i in reals]
+        used = classes(manifest, fake_arms, inpainters=inpainters)
+        fake, real = (used[used["label"] == label] for label in ("fake", "real"))
+        twin = pd.Series(real.index, pd.MultiIndex.from_frame(real[["image_id", "arm"]]))
+        wanted = pd.MultiIndex.from_arrays([fake["image_id"], fake["arm"].map(REAL)])
+        both = pd.DataFrame({"image_id": fake["image_id"], "fake": fake.index, "real": twin.reindex(wanted).to_numpy()})
+        rows = both.dropna().groupby("image_id", sort=False)[["real", "fake"]]
+        self.pairs = [own.to_numpy(np.int64) for _, own in rows]  # (fakes, 2) each: a real row and a fake row
         if count and count < len(self.pairs):
             chosen = rng.generator(seed, "training photographs").permutation(len(self.pairs))[:count]
             self.pairs = [self.pairs[n] for n in np.sort(chosen)]
@@ -72,10 +74,9 @@ class PairSampler:
         """The batches of one epoch; every photograph is in exactly one of them."""
         generator = rng.generator(self.seed, "batches", number)
         for chosen in np.array_split(generator.permutation(len(self.pairs)), self.batches):
-            real = np.array([generator.choice(self.pairs[n][0]) for n in chosen])
-            fake = np.array([generator.choice(self.pairs[n][1]) for n in chosen])
+            drawn = np.stack([generator.choice(self.pairs[n]) for n in chosen])  # (B / 2, 2)
             labels = np.repeat(np.float32([0, 1]), len(chosen))
-            yield Batch(np.concatenate([real, fake]), labels, np.tile(generator.random(len(chosen)) < 0.5, 2))
+            yield Batch(drawn.T.ravel(), labels, np.tile(generator.random(len(chosen)) < 0.5, 2))
 
     def degrade(self, epoch: int, number: int, batch: Batch, pictures: np.ndarray, names: Sequence[str], share: float):
         """Augment the pictures (B, H, W, 3) uint8 of batch `number` of an epoch in place: flips, then degradations."""

@@ -43,9 +43,7 @@ def pictures_of(manifest: pd.DataFrame, split: str, config: SegmentationConfig, 
     Raises:
         UserError: one of the two kinds is missing.
     """
-    own = manifest[manifest["split"] == split]
-    fake = own["arm"].isin(config.fake_arms) & (own["inpainter"].isin(inpainters) if inpainters else True)
-    chosen = own[fake | (own["arm"] == "original")]
+    chosen = pairs_of.classes(manifest, config.fake_arms, (split,), inpainters)
     if chosen["label"].nunique() < 2:
         raise UserError(
             f"The split '{split}' holds no photographs or no fakes of the arms {', '.join(config.fake_arms)} to learn "

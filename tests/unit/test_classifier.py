@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from nbsupport.config import DetectorConfig, PairsConfig
+from nbsupport import pairs
+from nbsupport.config import DetectorConfig, PairsConfig, SearchConfig, StudyConfig
 from nbsupport.detectors import degradations, predict, scores, transfer, zoo
 from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.runs import Run, read_json
@@ -49,6 +50,71 @@ def test_batches_hold_both_members_of_every_pair(photographs, size, seed, count)
     expected = min(photographs, max(count, 2)) if count else photographs
     assert len(photos) == len(set(photos)) == expected
     assert max(len(batch.rows) for batch in batches) - min(len(batch.rows) for batch in batches) <= 2
+
+
+def all_variants(photographs: int) -> pd.DataFrame:
+    """A manifest with every real and fake arm, by two inpainters where one was at work."""
+    rows = []
+    for n in range(photographs):
+        for arm, label in pairs.ARMS.items():
+            for name in ("",) if arm in ("original", "reencoded") else ("tdanet", "telea"):
+                split = ("train", "validation", "test")[n % 3]
+                rows.append({"image_id": f"p{n}", "label": label, "arm": arm, "inpainter": name, "split": split})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("fakes", [("spliced", "regenerated"), ("spliced_reencoded",), tuple(pairs.REAL)])
+def test_the_real_class_is_the_untouched_photograph_or_what_met_the_same_encoder(fakes):
+    """With all six variants in the set: no reconstructed one, and a JPEG only against a JPEG."""
+    table = all_variants(30)
+    sampler = pair_batches.PairSampler(table, fakes, 8, 0, seed=1, inpainters=("tdanet",))
+    met = set()
+    for batch in (batch for epoch in range(6) for batch in sampler.epoch(epoch)):
+        half = len(batch.rows) // 2
+        real, fake = table.iloc[batch.rows[:half]], table.iloc[batch.rows[half:]]
+        assert (real["image_id"].to_numpy() == fake["image_id"].to_numpy()).all()
+        met |= set(zip(fake["arm"], real["arm"], strict=True))
+    assert met == {(arm, "reencoded" if arm == "spliced_reencoded" else "original") for arm in fakes}
+    for split in ("train", "validation", "test"):  # validation and test hold the same two classes
+        own = pairs.classes(table, fakes, (split,), ("tdanet",))
+        assert set(zip(own["label"], own["arm"], strict=True)) == {
+            *(("fake", arm) for arm in fakes), *(("real", real) for _, real in met)
+        } and set(own["split"]) == {split}  # fmt: skip
+        assert set(own["inpainter"]) == {"", "tdanet"}
+
+
+def test_a_fake_without_its_real_class_is_an_error():
+    table = all_variants(9)
+    with pytest.raises(ConfigError, match="no pictures of the arm 'reencoded'"):
+        pairs.classes(table[table["arm"] != "reencoded"], ("spliced_reencoded",))
+    with pytest.raises(ConfigError, match="Did you mean 'spliced'"):
+        pairs.classes(table, ("splice",))
+
+
+def test_scores_of_an_arm_are_held_against_its_own_real_class():
+    table = all_variants(3).assign(detector="d", logit=0.0)
+    table["label"] = (table["label"] == "fake").astype(int)
+    for arm, real in pairs.REAL.items():
+        own = scores.select(table, "test", arm)
+        assert set(zip(own["label"], own["arm"], strict=True)) == {(1, arm), (0, real)}
+
+
+def test_degradations_are_the_default_of_every_training():
+    for config in (DetectorConfig(), SearchConfig(), StudyConfig()):
+        assert config.augment == ("jpeg", "webp", "resize", "blur") and config.augment_share == 0.5
+
+
+def test_the_blur_baseline_is_calibrated_but_not_trained(tmp_path):
+    run = Run(tmp_path / "blur")
+    make_pairs(run, 40)
+    config = DetectorConfig(names=("local_sharpness", "residual_net"), epochs=1, batch_size=8)
+    table = classifier.fit(run, config).set_index("name")
+    assert table.loc["local_sharpness", "parameters"] == 0 and table.loc["local_sharpness", "epochs"] == 0
+    assert len(classifier.log(run, "local_sharpness")) == 0
+    test = scores.select(scores.load(run), "test", "spliced", "local_sharpness")
+    assert roc_auc_score(test["label"], test["logit"]) > 0.95, "the made-up fakes are blurred"
+    half = test["probability"].groupby(test["label"]).mean()
+    assert half[0] < 0.5 < half[1], "temperature and shift were fitted"
 
 
 def test_epochs_differ_and_repeat_themselves():
@@ -252,7 +318,7 @@ def test_both_members_of_a_pair_meet_the_same_degradation():
 
 
 def test_fakes_of_the_wanted_inpainters_only():
-    table = manifest(20).assign(inpainter=["", "telea", "tdanet"] * 20)
+    table = manifest(20).assign(inpainter=["", "telea", "tdanet"] * 20)  # of each photograph one real row, two fakes
     sampler = pair_batches.PairSampler(table, ("spliced", "regenerated"), 8, 0, 0, ("telea",))
     rows = np.concatenate([batch.rows for epoch in range(3) for batch in sampler.epoch(epoch)])
     assert set(table.iloc[rows]["inpainter"]) == {"", "telea"}
