@@ -231,5 +231,5 @@ def across_seeds(records: Sequence[dict], name: str = "auroc") -> pd.DataFrame:
 
 def words(found: Interval) -> str:
     """An interval as ``0.812 [0.765, 0.857]``; a dash for a number that does not exist."""
-    value, low, high = ("–" if number is None else f"{number:.3f}" for number in found.values())
+    value, low, high = ("–" if found[key] is None else f"{found[key]:.3f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

@@ -46,6 +46,11 @@ class ResidualNet(nn.Module):
         return self.head(self.layers(residuals).mean(dim=(2, 3)))
 
 
+def window_of(image_size: int) -> int:
+    """Side of the windows in which sharpness is averaged: a seventh of the picture's, odd."""
+    return max(3, image_size // 7 // 2 * 2 + 1)
+
+
 class LocalSharpness(nn.Module):
     """How blurred the most blurred places are: one fixed number that nobody trained, and that knows of no hole.
 
@@ -58,7 +63,7 @@ class LocalSharpness(nn.Module):
 
     def __init__(self, image_size: int = 64) -> None:
         super().__init__()
-        self.window = max(3, image_size // 7)
+        self.window = window_of(image_size)
         self.register_buffer("kernel", high_pass()[2:3])  # kept with the weights: there is nothing else to keep
 
     def forward(self, images: Tensor) -> Tensor:

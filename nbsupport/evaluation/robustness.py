@@ -4,20 +4,24 @@ Both classes go through the same, and the scores are kept (stage ``robustness``)
 again. Not here: what is done to a picture (``detectors.degradations``).
 """
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from nbsupport import pairs, rng
+from nbsupport import masks, pairs, rng
 from nbsupport.config import EvaluationConfig, RobustnessConfig
 from nbsupport.detectors import degradations, predict, scores
 from nbsupport.errors import MissingStage
-from nbsupport.evaluation import metrics
+from nbsupport.evaluation import metrics, sharpness
 from nbsupport.pairs.planning import ARMS, choose_photographs, of_arm
 from nbsupport.runs import Run
 
 
 def score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
     """Score the test pictures of a run under every condition by every trained detector (stage ``robustness``).
+
+    Besides the conditions, the spliced fakes are judged with their sharpness matched (:mod:`.sharpness`), against the
+    untouched photographs.
 
     The pictures are those that the detectors were made for: their fake arms and inpainters, one fake of each arm.
 
@@ -29,7 +33,7 @@ def score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
         MissingStage: chapter 6 has not trained any detector. ConfigError: no such condition.
     """
     degradations.check(config.conditions)
-    stage = run.stage("robustness", config, needs=("detectors", "pairs"))
+    stage = run.stage("robustness", config, needs=("detectors", "pairs", "masks"))
     if stage.finished:
         return load(run)
     with stage:
@@ -49,14 +53,29 @@ def _score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
     seeds = rng.hashes(config.seed, test["path"]) % 2**31
     trained = [predict.load(run, *key) for key in predict.available(run)]
     tables = []
-    with tqdm(total=len(trained) * (1 + len(config.conditions)), desc="conditions", unit="set") as progress:
-        for condition in (scores.CLEAN, *config.conditions):
-            pictures = images if condition == scores.CLEAN else degradations.apply(condition, images, seeds)
+    spliced = (test["arm"] == sharpness.ARM).to_numpy()
+    every = (scores.CLEAN, *([sharpness.MATCHED] if spliced.any() else []), *config.conditions)
+    with tqdm(total=len(trained) * len(every), desc="conditions", unit="set") as progress:
+        for condition in every:
+            judged, pictures = np.ones(len(test), bool), images
+            if condition == sharpness.MATCHED:
+                judged = spliced | (test["label"] == "real").to_numpy()
+                pictures = images.copy()
+                pictures[spliced] = sharpness.match(images[spliced], _holes(run, test[spliced]), seeds[spliced])
+            elif condition != scores.CLEAN:
+                pictures = degradations.apply(condition, images, seeds)
             for detector in trained:
-                logits = predict.score(detector, pictures)
-                tables.append(scores.table(test, logits, detector.name, detector.seed, condition))
+                logits = predict.score(detector, pictures[judged])
+                tables.append(scores.table(test[judged], logits, detector.name, detector.seed, condition))
                 progress.update()
     return scores.write(run, scores.CONDITIONS, tables)
+
+
+def _holes(run: Run, rows: pd.DataFrame) -> np.ndarray:
+    """The holes of fakes: (N, H, W) bool, True = hole."""
+    holes = masks.load(run)
+    number = dict(zip(holes.table["mask_id"], range(len(holes)), strict=True))
+    return holes.get([number[mask_id] for mask_id in rows["mask_id"]])
 
 
 def load(run: Run) -> pd.DataFrame:

@@ -73,8 +73,10 @@ def conditions(records: Sequence[Mapping]) -> Figure:
             own = {r["condition"]: r["auroc"] for r in records
                    if (r["detector"], r["arm"], r["seed"]) == (detector, arm, seed)}  # fmt: skip
             at = np.arange(len(names)) + 0.12 * (n - (len(detectors) - 1) / 2)
-            values = np.array([own[name]["value"] for name in names], float)
-            low, high = (np.array([own[name][end] for name in names], float) for end in ("low", "high"))
+            held = [name in own for name in names]
+            at, shown = at[held], [name for name in names if name in own]
+            values = np.array([own[name]["value"] for name in shown], float)
+            low, high = (np.array([own[name][end] for name in shown], float) for end in ("low", "high"))
             axis.errorbar(
                 at, values, [values - low, high - values], fmt=MARKERS[n % len(MARKERS)],
                 color=PALETTE[n % len(PALETTE)], label=detector, lw=1.2, ms=5,
@@ -84,6 +86,25 @@ def conditions(records: Sequence[Mapping]) -> Figure:
         axis.set_title(arm)
     axes[0, 0].set_ylabel("AUROC")
     axes[0, 0].legend(fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def sharpness(records: Sequence[Mapping]) -> Figure:
+    """AUROC on spliced fakes before and after their holes were given texture, one row for each detector and seed.
+
+    Args: records: of ``evaluation.sharpness.left``. Filled: as painted; open: sharpness matched.
+    """
+    figure, axis = plt.subplots(figsize=(6.8, 0.42 * len(records) + 1))
+    for n, record in enumerate(records):
+        for at, key, face in ((n - 0.12, "before", COLOURS["spliced"]), (n + 0.12, "after", "white")):
+            found = record[key]
+            axis.plot([found["low"], found["high"]], [at, at], color=COLOURS["spliced"], lw=1.5)
+            axis.plot(found["value"], at, "o", color=COLOURS["spliced"], mfc=face, label=key if n == 0 else None)
+    axis.axvline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
+    axis.set_yticks(range(len(records)), [f"{r['detector']}, seed {r['seed']}" for r in records])
+    axis.set(xlabel="AUROC on spliced fakes", ylim=(len(records) - 0.5, -0.5))
+    axis.legend(frameon=False, labels=["as painted", "sharpness matched"])
     plt.close(figure)
     return figure
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from nbsupport import rng
-from nbsupport.config import PairsConfig
+from nbsupport.config import MaskConfig, PairsConfig
 from nbsupport.pairs import COLUMNS
 from nbsupport.pairs.store import CACHE, MANIFEST
 from nbsupport.runs import Run, atomic_path
@@ -29,6 +29,19 @@ def arms_of(number: int, size: int) -> dict[str, np.ndarray]:
     return {"original": original, "regenerated": smooth, "spliced": spliced}
 
 
+def make_masks(run: Run, photographs: int = 40, size: int = 32) -> None:
+    """Write the stage "masks" that goes with :func:`make_pairs`: the middle half of both sides of every photograph."""
+    hole = np.zeros((size, size), bool)
+    hole[size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = True
+    ids = [f"p{number:03d}" for number in range(photographs)]
+    table = pd.DataFrame({"mask_id": [f"{i}__centre" for i in ids], "row": range(photographs), "image_id": ids})
+    with run.stage("masks", MaskConfig()) as stage:
+        np.save(run / "masks.npy", np.packbits(np.stack([hole.ravel()] * photographs), axis=1))
+        table.assign(kind="centre", coverage=0.25, part="", fallback=False, seed=0).to_parquet(run / "masks.parquet")
+        stage.outputs("masks.npy", "masks.parquet")
+        stage.note(shape=(size, size))
+
+
 def make_pairs(run: Run, photographs: int = 40, size: int = 32, learnable: bool = True) -> pd.DataFrame:
     """Write the stage "pairs" into a run. Not `learnable`: all arms are the photograph itself."""
     records, pictures = [], []
@@ -47,6 +60,7 @@ def make_pairs(run: Run, photographs: int = 40, size: int = 32, learnable: bool 
                     "inpainter": "" if arm == "original" else "blur",
                     "mask_kind": "centre",
                     "coverage": 0.25,
+                    "mask_id": f"p{number:03d}__centre",
                     "path": f"pairs/images/{arm}/p{number:03d}.png",
                     "row": number,
                 }

@@ -13,7 +13,7 @@ from nbsupport.config import DataConfig, EvaluationConfig, MaskConfig, PairsConf
 from nbsupport.data import index
 from nbsupport.detectors import comparison, degradations, scores
 from nbsupport.errors import ConfigError, MissingStage, UserError
-from nbsupport.evaluation import audit, naive, paired, robustness
+from nbsupport.evaluation import audit, naive, paired, robustness, sharpness
 from nbsupport.plots import protocol
 from nbsupport.runs import Run
 
@@ -178,15 +178,18 @@ def test_scores_under_conditions_are_kept_and_summarised(runs_folder):
     from nbsupport.training import classifier
 
     run = Run("robust")
+    detector_data.make_masks(run, 40)
     detector_data.make_pairs(run, 40)
     with pytest.raises(MissingStage):
         robustness.score(run, RobustnessConfig())
-    classifier.fit(run, DetectorConfig(names=("power_spectrum",), epochs=2, batch_size=8))
+    classifier.fit(run, DetectorConfig(names=("power_spectrum", "local_sharpness"), epochs=2, batch_size=8))
     with pytest.raises(ConfigError, match="jpeg 60"):
         robustness.score(run, RobustnessConfig(conditions=("jpg 60",)))
     config = RobustnessConfig(conditions=("jpeg 60", "noise 5"), count=6)
     table = robustness.score(run, config)
-    assert set(table["condition"]) == {"clean", "jpeg 60", "noise 5"} and table["image_id"].nunique() == 6
+    every = {"clean", sharpness.MATCHED, "jpeg 60", "noise 5"}
+    assert set(table["condition"]) == every and table["image_id"].nunique() == 6
+    assert set(table.loc[table["condition"] == sharpness.MATCHED, "arm"]) == {"original", "spliced"}
     clean, whole = table[table["condition"] == "clean"], scores.load(run)
     both = clean.merge(whole, on=["path", "detector", "seed"])
     assert len(both) == len(clean) and np.allclose(both["logit_x"], both["logit_y"], atol=1e-4)
@@ -194,8 +197,38 @@ def test_scores_under_conditions_are_kept_and_summarised(runs_folder):
     pd.testing.assert_frame_equal(robustness.score(run, config), table)
     assert (run / scores.CONDITIONS).stat().st_mtime_ns == before, "not scored again"
     records = robustness.summarise(table, EvaluationConfig(draws=50))
-    assert len(records) == 3 * 2 and {r["condition"] for r in records} == {"clean", "jpeg 60", "noise 5"}
+    assert len(records) == (3 * 2 + 1) * 2 and {r["condition"] for r in records} == every
     assert len(protocol.conditions(records).axes) == 2 and protocol.reliability(whole).axes
+    left = {r["detector"]: r for r in sharpness.left(table, EvaluationConfig(draws=200))}
+    blur = left["local_sharpness"]
+    assert blur["before"]["value"] > 0.95 > 0.7 > blur["after"]["value"], "nothing but blur was in these fakes"
+    assert blur["verdict"] == "higher" and blur["loss"]["value"] == pytest.approx(
+        blur["before"]["value"] - blur["after"]["value"]
+    )
+    assert protocol.sharpness(list(left.values())).axes
+
+
+def test_matched_holes_are_as_sharp_as_their_surroundings_and_nothing_else_changes():
+    photographs = np.stack([detector_data.photograph(n, 64) for n in range(12)])
+    soft = np.stack([detector_data.arms_of(n, 64)["spliced"] for n in range(12)])
+    hole = np.zeros((64, 64), bool)
+    hole[16:48, 16:48] = True
+    holes = np.stack([hole] * 12)
+    matched = sharpness.match(soft, holes, range(12))
+    assert (matched[~holes] == soft[~holes]).all() and matched.dtype == np.uint8
+    inner = np.zeros_like(hole)
+    inner[20:44, 20:44] = True
+
+    def share(pictures):
+        return [np.median(sharpness.energy(p)[inner]) / np.median(sharpness.energy(p)[~hole]) for p in pictures]
+
+    assert max(share(soft)) < 0.2 and all(0.5 < found < 2 for found in share(matched))
+    assert (sharpness.match(matched[:1], holes[:1], [5])[0] - matched[0].astype(int)).std() < 12, (
+        "almost nothing missing"
+    )
+    assert (sharpness.match(soft, holes, range(12)) == matched).all(), "a pure function of the seeds"
+    none = np.zeros_like(holes)
+    assert (sharpness.match(photographs, none, range(12)) == photographs).all()
 
 
 def test_the_naive_protocol_is_inflated_by_the_encoder(audited):

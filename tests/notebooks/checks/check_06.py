@@ -10,9 +10,8 @@ from nbsupport.runs import Run
 def check(run: Run) -> None:
     result, table, made = run.result("detectors"), scores.load(run), pairs.load(run)
     config = run.record("detectors")["config"]
-    wanted = made.manifest["arm"].isin(config["fake_arms"]) & made.manifest["inpainter"].isin(config["inpainters"])
-    wanted |= made.manifest["arm"] == "original"
-    held_out = made.manifest[wanted & made.manifest["split"].isin(["validation", "test"])]
+    held_out = pairs.classes(made.manifest, config["fake_arms"], ("validation", "test"), config["inpainters"])
+    assert set(held_out.loc[held_out["label"] == "real", "arm"]) == {"original"}
     for name, seed in predict.available(run):
         own = table[(table["detector"] == name) & (table["seed"] == seed)]
         assert sorted(own["path"]) == sorted(held_out["path"]), f"{name} scored each held-out picture once"
@@ -20,7 +19,9 @@ def check(run: Run) -> None:
         assert predict.load(run, name, seed).temperature > 0
     used = {row["name"]: row["weights_used"] for row in result["trained"]}
     assert used["resnet34"] == "none" and used["efficientnet_lite0"].startswith("imagenet")
-    assert all(row["images_per_second"] > 0 and row["training_photographs"] >= 40 for row in result["trained"])
+    for row in result["trained"]:
+        assert row["training_photographs"] >= 40 and row["augment"] == ["jpeg", "webp", "resize", "blur"]
+        assert (row["images_per_second"] or 0) > 0 or row["name"] == "local_sharpness"
 
     found = {(record["detector"], record["arm"]): record for record in result["metrics"]}
     assert {arm for _, arm in found} == {"regenerated", "spliced", "all"}
@@ -42,3 +43,8 @@ def check(run: Run) -> None:
     assert any(study == "size" for study, _ in studied)
     judged_by = {record["by"] for record in run.result("strata")["records"]}
     assert "position" in judged_by
+
+    left = {record["detector"]: record for record in run.result("sharpness")["records"]}
+    assert set(left) == set(used) and left["local_sharpness"]["loss"]["value"] > 0, (
+        "matching takes away what it measures"
+    )

@@ -1,0 +1,124 @@
+"""Sentences of chapter 6 follow their results: each is fed results that contradict the one before."""
+
+import pytest
+
+from nbsupport.evaluation import readings
+
+
+def ci(value, low, high):
+    return {"value": value, "low": low, "high": high}
+
+
+def test_the_gap_is_a_loss_a_gain_or_not_shown():
+    def one(value, low, high, verdict):
+        return {"detector": "d", "seed": 0, **ci(value, low, high), "verdict": verdict}
+
+    assert "owe part of their success" in readings.gap([one(0.1, 0.05, 0.15, "higher")])
+    assert "against what this section expects" in readings.gap([one(-0.1, -0.15, -0.05, "lower")])
+    assert "holds zero" in readings.gap([one(0.01, -0.02, 0.04, "no difference shown")])
+    assert "no gap to measure" in readings.gap([])
+    second = one(-0.1, -0.15, -0.05, "lower") | {"seed": 1}
+    assert "against" not in readings.gap([one(0.1, 0.05, 0.15, "higher"), second]), "the first seed speaks"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict", "says"),
+    [
+        (ci(0.9, 0.85, 0.95), ci(0.8, 0.75, 0.85), "higher", "something else is left"),
+        (ci(0.9, 0.85, 0.95), ci(0.89, 0.84, 0.94), "no difference shown", "no loss is shown"),
+        (ci(0.9, 0.85, 0.95), ci(0.52, 0.45, 0.58), "higher", "what it found was blur"),
+        (ci(0.9, 0.85, 0.95), ci(0.3, 0.25, 0.35), "higher", "upside down"),
+        (ci(0.52, 0.45, 0.58), ci(0.5, 0.45, 0.58), "no difference shown", "not shown to find spliced fakes"),
+    ],
+)
+def test_what_is_left_without_blur(before, after, verdict, says):
+    own = {"detector": "d", "seed": 0, "before": before, "after": after, "verdict": verdict}
+    text = readings.blur([own])
+    assert says in text and "blur baseline" not in text
+    base = {**own, "detector": readings.BLUR}
+    assert ("at chance" in readings.blur([base])) == (before["low"] < 0.5)
+
+
+def test_sizes_of_holes_and_of_training_sets():
+    def hole(category, value, low, high):
+        return {"detector": "d", "seed": 0, "arm": "spliced", "by": "coverage", "category": category,
+                "auroc": ci(value, low, high)}  # fmt: skip
+
+    small, large = hole("< 5 %", 0.6, 0.55, 0.65), hole("> 30 %", 0.9, 0.85, 0.95)
+    assert "small holes are the hard ones" in readings.hard([small, large], "d")
+    assert "against expectation" in readings.hard(
+        [hole("< 5 %", 0.9, 0.85, 0.95), hole("> 30 %", 0.6, 0.55, 0.65)], "d"
+    )
+    assert "overlap" in readings.hard([hole("< 5 %", 0.6, 0.5, 0.7), hole("> 30 %", 0.65, 0.6, 0.8)], "d")
+    assert "Too few" in readings.hard([small], "d")
+
+    def size(count, value, low, high):
+        return {"study": "size", "seed": 0, "arm": "spliced", "training_photographs": count,
+                "auroc": ci(value, low, high)}  # fmt: skip
+
+    assert "more photographs help" in readings.sizes([size(400, 0.9, 0.85, 0.95), size(40, 0.6, 0.55, 0.65)], "spliced")
+    assert "did harm" in readings.sizes([size(40, 0.9, 0.85, 0.95), size(400, 0.6, 0.55, 0.65)], "spliced")
+    assert "no gain is shown" in readings.sizes([size(40, 0.8, 0.7, 0.9), size(400, 0.85, 0.8, 0.9)], "spliced")
+
+
+def test_conditions_name_the_worst_and_what_is_at_chance():
+    def under(condition, value, low, high):
+        return {"detector": "d", "seed": 0, "arm": "spliced", "condition": condition, "auroc": ci(value, low, high)}
+
+    clean, jpeg = under("clean", 0.9, 0.85, 0.95), under("jpeg 60", 0.8, 0.75, 0.85)
+    text = readings.conditions([clean, jpeg, under("blur 1", 0.7, 0.6, 0.8)], "spliced")
+    assert "at its worst (blur 1)" in text and "chance" not in text
+    text = readings.conditions([clean, jpeg, under("blur 1", 0.52, 0.45, 0.6)], "spliced")
+    assert "not shown to be better than chance under blur 1" in text
+
+
+def test_the_search_says_which_trial_won():
+    trials = [
+        {"number": n, "state": state, "auroc": auroc, "mega_macs": 10.0, "parameters": 1000}
+        for n, state, auroc in ((0, "complete", 0.8), (1, "too dear", None), (2, "complete", 0.9))
+    ]
+    late = readings.search({"trials": trials, "chosen": trials[2]})
+    assert "3 networks were proposed" in late and "Trial 2 won" in late and "random draw" not in late
+    assert "did not improve on a random draw" in readings.search({"trials": trials, "chosen": trials[0]})
+
+
+def test_other_inpainters_are_known_or_not():
+    def cell(variant, inpainter, value, low, high):
+        return {"study": "matrix", "variant": variant, "seed": 0, "arm": "spliced", "condition": "clean",
+                "inpainter": inpainter, "auroc": ci(value, low, high)}  # fmt: skip
+
+    home = cell("tdanet", "tdanet", 0.9, 0.85, 0.95)
+    assert "still finds fakes by telea" in readings.matrix([home, cell("tdanet", "telea", 0.7, 0.6, 0.8)], "spliced")
+    assert "not shown to find" in readings.matrix([home, cell("tdanet", "telea", 0.5, 0.4, 0.6)], "spliced")
+    assert "one inpainter alone" in readings.matrix([home], "spliced")
+
+
+def result(pairs="tie"):
+    metrics = [
+        {"detector": name, "seed": 0, "arm": arm, "auroc": ci(value, value - 0.05, value + 0.05)}
+        for name, value in (("a", 0.9), ("b", 0.8))
+        for arm in ("regenerated", "spliced")
+    ]
+    pairwise = [
+        {"first": "a", "second": "b", "seed": 0, "arm": arm, "verdict": pairs} for arm in ("regenerated", "spliced")
+    ]
+    gaps = [{"detector": "a", "seed": 0, **ci(0.1, 0.05, 0.15), "verdict": "higher"},
+            {"detector": "b", "seed": 0, **ci(0.0, -0.05, 0.05), "verdict": "no difference shown"}]  # fmt: skip
+    return {"metrics": metrics, "pairwise": pairwise, "gap": gaps}
+
+
+def test_winners_and_the_summary():
+    assert "a tie with b" in readings.winners(result(), ["spliced"])
+    assert "ahead of every other one" in readings.winners(result("first"), ["spliced"])
+    left = [
+        {"detector": "a", "seed": 0, "before": ci(0.9, 0.85, 0.95), "after": ci(0.5, 0.4, 0.6), "verdict": "higher"}
+    ]
+    text = readings.summary(result(), left, [])
+    assert "1 of 2 detectors (a)" in text and "0 of 1 detectors" in text and "blur" in text and "none" in text
+    left[0]["after"] = ci(0.8, 0.75, 0.85)
+    text = readings.summary(result(), left, ["outside"])
+    assert (
+        "1 of 1 detectors are still shown" in text
+        and "blur" not in text
+        and "flagged on spliced fakes: outside" in text
+    )
