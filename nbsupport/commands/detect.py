@@ -94,6 +94,8 @@ def detect(
 def _cells(finding: "Finding") -> tuple[str, str, str, str]:
     """Verdict, probability, trust and detectors, as the table shows them."""
     colour, trusted = _COLOURS[finding.verdict], finding.trusted
-    share = f"{trusted['value']:.0%} of such pictures were inpainted ({trusted['low']:.0%}–{trusted['high']:.0%})"
+    share = "too few validation pictures to say how far to trust it"
+    if trusted is not None:
+        share = f"{trusted['value']:.0%} of such pictures were inpainted ({trusted['low']:.0%}–{trusted['high']:.0%})"
     each = ", ".join(f"{name} {probability:.2f}" for name, probability in finding.detectors.items())
     return f"[{colour}]{finding.verdict}[/{colour}]", f"{finding.probability:.2f}", share, each

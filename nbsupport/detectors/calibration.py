@@ -38,9 +38,11 @@ def fit(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         logits: (N,) float; labels: (N,) 0 or 1.
 
     Raises:
-        UserError: a class is missing.
+        UserError: a class is missing, or a logit is no finite number.
     """
     _check(labels)
+    if not np.isfinite(logits).all():
+        raise UserError("A logit is not a finite number: the detector has diverged. Use a smaller learning_rate.")
     middle, spread = np.mean(logits), np.std(logits) or 1.0
     scaled = (logits - middle) / spread
 

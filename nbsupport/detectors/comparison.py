@@ -11,6 +11,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from nbsupport.config import EvaluationConfig
@@ -119,7 +120,8 @@ def best_on_validation(table: pd.DataFrame) -> dict[int, str]:
 
 
 def pairwise(table: pd.DataFrame, threshold: float = 0.5) -> list[dict[str, object]]:
-    """Every pair of detectors of one seed on the test split, for each fake arm: DeLong, McNemar, Holm over all of them.
+    """Every pair of detectors of one seed on the test split, for each fake arm: clustered DeLong and
+    McNemar, Holm over all of them.
 
     Returns:
         records ``first, second, seed, arm, difference`` (of AUROC, {value, low, high}), ``delong_p, mcnemar_p,
@@ -131,12 +133,13 @@ def pairwise(table: pd.DataFrame, threshold: float = 0.5) -> list[dict[str, obje
         for arm in fake_arms(own):
             chosen = of_arm(own, arm)
             logits = chosen.pivot(index="path", columns="detector", values="logit").dropna()
-            labels = chosen.drop_duplicates("path").set_index("path").loc[logits.index, "label"].to_numpy() == 1
+            known = chosen.drop_duplicates("path").set_index("path").loc[logits.index]
+            labels, groups = known["label"].to_numpy() == 1, known["group"].to_numpy()
             probability = chosen.pivot(index="path", columns="detector", values="probability").loc[logits.index]
             right = (probability >= threshold).eq(labels, axis=0)
             for a, b in combinations([name for name in dict.fromkeys(own["detector"]) if name in logits], 2):
-                auroc = paired.delong(labels, logits[a].to_numpy(), logits[b].to_numpy())
-                errors = paired.mcnemar(right[a].to_numpy(), right[b].to_numpy())
+                auroc = paired.delong(labels, logits[a].to_numpy(), logits[b].to_numpy(), groups)
+                errors = paired.mcnemar(right[a].to_numpy(), right[b].to_numpy(), groups)
                 interval = {"value": auroc.difference, "low": auroc.low, "high": auroc.high}
                 records.append(
                     {"first": a, "second": b, "seed": seed, "arm": arm, "difference": interval, "delong_p": auroc.p}
@@ -217,16 +220,24 @@ def across_seeds(records: Sequence[dict], name: str = "auroc") -> pd.DataFrame:
     Args: records: of :func:`metric_table`. name: a metric of them.
 
     Returns:
-        one row each: ``arm, detector, seeds, mean, lowest, highest`` (over seeds), ``low, high`` (the ends of all their
-        intervals: what sampling and training together allow).
+        one row each: ``arm, detector, seeds, mean, lowest, highest`` (over seeds), ``low, high``: interval of the mean
+        for new photographs and new seeds, the seeds a random effect. The test photographs are the same for all seeds,
+        so that their part of the uncertainty (half the mean width of the intervals) does not shrink with more seeds; to
+        it comes, in squares, the standard error of the mean over seeds times the t-quantile (nothing for one seed).
     """
     flat = pd.DataFrame([{**{key: r[key] for key in ("arm", "detector", "seed")}, **r[name]} for r in records])
+    flat = flat.assign(below=flat["value"] - flat["low"], above=flat["high"] - flat["value"])
     grouped = flat.groupby(["arm", "detector"], sort=False)
     found = grouped.agg(
         seeds=("seed", "nunique"), mean=("value", "mean"), lowest=("value", "min"), highest=("value", "max"),
-        low=("low", "min"), high=("high", "max"),
+        below=("below", "mean"), above=("above", "mean"), spread=("value", "std"),
     )  # fmt: skip
-    return found.reset_index()
+    count = found["seeds"].to_numpy()
+    training = np.nan_to_num(found.pop("spread") * stats.t.ppf(0.975, np.maximum(count - 1, 1)) / np.sqrt(count))
+    found["low"] = found["mean"] - np.hypot(found.pop("below"), training)
+    found["high"] = found["mean"] + np.hypot(found.pop("above"), training)
+    bounds = (0, 1)  # of every metric
+    return found.assign(low=found["low"].clip(*bounds), high=found["high"].clip(*bounds)).reset_index()
 
 
 def words(found: Interval) -> str:

@@ -14,6 +14,8 @@ from sklearn.isotonic import IsotonicRegression
 from nbsupport.errors import UserError
 from nbsupport.evaluation.statistics import Interval, share
 
+#: The widest interval of :func:`trust` that says anything, and how far apart shares may lie that count together.
+WIDEST, ALIKE = 0.4, 0.1
 VERDICTS: tuple[str, ...] = ("real", "unsure", "inpainted")
 
 
@@ -40,30 +42,42 @@ def fit_band(labels: np.ndarray, probabilities: np.ndarray, allowed: float = 0.2
     Args: labels: (N,) bool, True = fake. probabilities: (N,) in [0, 1]. allowed: share of wrong ones at a threshold.
 
     Raises:
-        UserError: one class is missing.
+        UserError: one class is missing, or a probability is none.
     """
-    labels, probabilities = np.asarray(labels, bool), np.asarray(probabilities, np.float64)
-    if labels.all() or not labels.any():
-        raise UserError("Thresholds need photographs and inpainted pictures of the validation split; one is missing.")
-    weight = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
-    levels = np.unique(probabilities)
-    shares = IsotonicRegression(out_of_bounds="clip").fit(probabilities, labels, weight).predict(levels)
+    levels, shares = _rising(labels, probabilities)
     real, inpainted = levels[shares <= allowed], levels[shares >= 1 - allowed]
     return Band(float(real.max(initial=-1)), float(inpainted.min(initial=2)), allowed)
 
 
-def trust(
-    labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray, probability: float, nearest: int = 100
-) -> Interval:
-    """Of the pictures with the nearest probabilities, the share that was inpainted, with its interval over groups.
+def _rising(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The share of fakes as a rising function of the probability: its levels (L,) ascending, and shares (L,).
 
-    Both classes give equally many of the `nearest`, so that the share answers for even odds beforehand. Fewer where
-    there are not so many.
+    Isotonic regression, classes weighted to equal shares.
     """
-    labels = np.asarray(labels, bool)
-    fake, real = (np.flatnonzero(labels == kind) for kind in (True, False))
-    even = min(len(fake), len(real))
-    kept = np.concatenate([fake[np.linspace(0, len(fake) - 1, even).astype(int)], real[:even]])
-    distance = np.abs(np.asarray(probabilities)[kept] - probability)
-    chosen = kept[np.argsort(distance, kind="stable")[: min(nearest, len(kept))]]
-    return share(labels[chosen], np.asarray(groups)[chosen])
+    labels, probabilities = np.asarray(labels, bool), np.asarray(probabilities, np.float64)
+    if labels.all() or not labels.any():
+        raise UserError("Thresholds need photographs and inpainted pictures of the validation split; one is missing.")
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise UserError("A probability of a validation picture is none: the detector has diverged. Train it again.")
+    weight = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
+    levels = np.unique(probabilities)
+    return levels, IsotonicRegression(out_of_bounds="clip").fit(probabilities, labels, weight).predict(levels)
+
+
+def trust(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray, probability: float) -> Interval | None:
+    """Of pictures with such a probability, the share that was inpainted, with its interval over groups.
+
+    The share is that of :func:`fit_band`'s rising function, for even odds beforehand, so that it never contradicts a
+    verdict. Its interval is that of the pictures for which this function gives nearly the same share (within
+    :data:`ALIKE`). Where it would be wider than :data:`WIDEST` there are too few of them to say anything: None.
+    """
+    labels, groups = np.asarray(labels, bool), np.asarray(groups)
+    levels, shares = _rising(labels, probabilities)
+    value = float(np.interp(probability, levels, shares))
+    chosen = np.abs(shares[np.searchsorted(levels, np.asarray(probabilities, np.float64))] - value) <= ALIKE
+    if not chosen.any():
+        return None
+    found, odds = share(labels[chosen], groups[chosen]), (~labels).sum() / labels.sum()
+    low, high = (odds * end / (odds * end + 1 - end) for end in (found["low"], found["high"]))  # at even odds
+    low, high = min(low, value), max(high, value)
+    return None if high - low > WIDEST else {"value": value, "low": low, "high": high}

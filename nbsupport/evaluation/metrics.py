@@ -26,7 +26,7 @@ METRICS: tuple[str, ...] = (
     "specificity",
     "f1",
     "brier",  # mean squared difference of probability and label: 0.25 for a detector that always says one half
-    "ece",  # expected calibration error over BINS equal bins of probability
+    "ece",  # expected calibration error over BINS equal bins of probability, less its bias by the bootstrap
     "tpr_at_fpr1",  # share of fakes found where at most 1 % of the photographs are called fake
     "tpr_at_fpr5",
 )
@@ -72,11 +72,13 @@ def summary(
     weights = statistics.group_weights(rows.count, draws, seed)
     once = np.ones((1, rows.count))
     whole, drawn = _all(rows, once, threshold), _all(rows, weights, threshold)
-    return {name: statistics.interval(whole[name][0], drawn[name], confidence) for name in whole}
+    found = {name: statistics.interval(whole[name][0], drawn[name], confidence) for name in whole}
+    found["ece"] = statistics.debiased(whole["ece"][0], drawn["ece"], confidence)
+    return found
 
 
 def values(table: pd.DataFrame, threshold: float | None = None) -> dict[str, float | None]:
-    """Every metric without its interval; arguments, None and errors as in :func:`summary`."""
+    """Every metric without its interval, ``ece`` with its bias; arguments, None and errors as in :func:`summary`."""
     rows = _rows(table)
     found = _all(rows, np.ones((1, rows.count)), threshold)
     return {name: float(value[0]) if np.isfinite(value[0]) else None for name, value in found.items()}
@@ -96,10 +98,18 @@ def weighted_auroc(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) 
     """AUROC of B weighted tables: (B,), NaN where a class has no weight.
 
     Args:
-        logits: (N,) float; ties count one half. labels: (N,) 0 or 1. weights: (B, N) float, how often each row stands.
+        logits: (N,) float, infinities too; ties count one half. labels: (N,) 0 or 1. weights: (B, N) float, how often
+            each row stands.
+
+    Raises:
+        UserError: a logit is NaN.
     """
+    logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
+    if np.isnan(logits).any():
+        raise UserError("A score is not a number, so it has no rank. Train the detector again with a smaller rate.")
     order = np.argsort(logits, kind="stable")
-    first = np.flatnonzero(np.diff(logits[order], prepend=-np.inf) > 0)  # of each run of equal logits
+    sorted_ = logits[order]
+    first = np.flatnonzero(np.append(True, sorted_[1:] != sorted_[:-1]))  # of each run of equal logits
     weights, fakes = weights[:, order], labels[order]
     fake = np.add.reduceat(weights * fakes, first, axis=1)  # (B, levels)
     real = np.add.reduceat(weights * (1 - fakes), first, axis=1)

@@ -6,6 +6,8 @@ import cv2
 import detector_data
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -48,12 +50,55 @@ def test_a_detector_that_knows_nothing_is_unsure_and_a_perfect_one_never():
         calibration.fit_band(np.ones(5, bool), np.full(5, 0.5))
 
 
-def test_trust_is_the_share_among_the_nearest():
+def test_trust_is_the_share_of_such_pictures():
     labels, probabilities = drawn()
+    values = []
     for probability in (0.05, 0.5, 0.95):
         found = calibration.trust(labels, probabilities, np.arange(len(labels)), probability)
-        assert found["low"] < found["value"] < found["high"]
+        assert found["low"] <= found["value"] <= found["high"] < found["low"] + 0.4
         assert found["value"] == pytest.approx(probability, abs=0.17), "these probabilities are nearly calibrated"
+        values.append(found["value"])
+    assert values == sorted(values)
+
+
+@pytest.mark.parametrize("count", [20, 100, 20_000])
+def test_a_perfect_detector_is_trusted_and_a_blind_one_half(count):
+    """However few or many validation pictures there are; between two steps nobody knows."""
+    labels = np.arange(count) % 2 == 0
+    perfect, groups = np.where(labels, 0.9, 0.1), np.arange(count)
+    assert calibration.trust(labels, perfect, groups, 0.95)["value"] == 1
+    assert calibration.trust(labels, perfect, groups, 0.05)["value"] == 0
+    assert calibration.trust(labels, perfect, groups, 0.5) is None
+    blind = calibration.trust(labels, np.full(count, 0.5), groups, 0.5)
+    if count == 20:
+        assert blind is None, "20 pictures leave too wide an interval"
+    else:
+        assert blind["value"] == pytest.approx(0.5)
+
+
+def test_too_few_pictures_say_nothing_about_trust():
+    labels = np.arange(8) % 2 == 0
+    assert calibration.trust(labels, np.where(labels, 0.9, 0.1), np.arange(8), 0.9) is None
+    many = np.arange(100) % 2 == 0
+    assert calibration.trust(many, np.where(many, 0.9, 0.1), np.arange(100) // 50, 0.9) is None, "of two groups only"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(6, 300), st.floats(0, 3), st.floats(0.1, 0.9))
+def test_trust_never_contradicts_the_verdict(seed, count, skill, share):
+    draw = np.random.default_rng(seed)
+    labels = np.r_[True, False, draw.random(count) < share]
+    probabilities = (1 / (1 + np.exp(-(skill * labels + draw.normal(size=len(labels)))))).round(2)
+    band = calibration.fit_band(labels, probabilities)
+    last = 0.0
+    for probability in np.linspace(0, 1, 21):
+        found = calibration.trust(labels, probabilities, np.arange(len(labels)), probability)
+        if found is None:
+            continue
+        assert found["value"] >= last - 1e-9, "a higher probability, no lower share"
+        last, verdict = found["value"], band.verdict(probability)
+        if verdict != "unsure":
+            assert (found["value"] >= 0.8 - 1e-9) if verdict == "inpainted" else (found["value"] <= 0.2 + 1e-9)
 
 
 @pytest.fixture(scope="module")

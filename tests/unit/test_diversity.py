@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import cohen_kappa_score, matthews_corrcoef, roc_auc_score
 from test_ensemble import make_scores
 
@@ -62,14 +63,20 @@ def made(tmp_path_factory):
     return judged(tmp_path_factory.mktemp("diversity") / "made-up", make_scores(160, skills=(1.0, 1.4), seeds=(0, 1)))
 
 
-def brute_delong(labels, first, second):
-    """The definition, pair by pair."""
+def brute_delong(labels, first, second, groups):
+    """Obuchowski's definition, pair by pair and group by group."""
     ends = []
     for own in (first, second):
         wins = (own[labels][:, None] > own[~labels]) + 0.5 * (own[labels][:, None] == own[~labels])
         ends.append((wins.mean(), wins.mean(1), wins.mean(0)))
-    cover = sum(np.cov(ends[0][k], ends[1][k]) / len(ends[0][k]) for k in (1, 2))
-    return ends[0][0] - ends[1][0], np.sqrt(cover[0, 0] + cover[1, 1] - 2 * cover[0, 1])
+    difference, names = ends[0][0] - ends[1][0], np.unique(groups)
+    sums, held = [], []
+    for k, own in ((1, labels), (2, ~labels)):
+        parts = ends[0][k] - ends[1][k] - difference
+        sums.append([parts[groups[own] == name].sum() / own.sum() for name in names])
+        held.append(len(np.unique(groups[own])))
+    variance = sum(n / (n - 1) * np.square(s).sum() for n, s in zip(held, sums, strict=True))
+    return difference, np.sqrt(variance + 2 * len(names) / (len(names) - 1) * np.dot(*sums))
 
 
 def test_every_question_is_asked_once_and_corrected(made):
@@ -101,9 +108,11 @@ def test_delong_of_the_report_is_the_definition(made):
             for name in (own["ensemble"], own["against"])
         ]
         labels = sides[0]["label"].to_numpy() == 1
-        value, deviation = brute_delong(labels, *(side["logit"].to_numpy() for side in sides))
+        groups = sides[0]["group"].to_numpy()
+        value, deviation = brute_delong(labels, *(side["logit"].to_numpy() for side in sides), groups)
+        reach = stats.t.isf(0.025, len(np.unique(groups)) - 1)
         assert own["difference"]["value"] == pytest.approx(value, abs=1e-9)
-        assert own["difference"]["high"] - value == pytest.approx(1.959963985 * deviation, abs=1e-6)
+        assert own["difference"]["high"] - value == pytest.approx(reach * deviation, abs=1e-6)
         assert own["by_groups"]["value"] == pytest.approx(value, abs=1e-9)
 
 

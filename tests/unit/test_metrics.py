@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn import metrics as reference
 
+from nbsupport.detectors import calibration
 from nbsupport.errors import UserError
 from nbsupport.evaluation import metrics, statistics
+from nbsupport.evaluation.calibration import fit_band
 
 
 def make_table(count=300, groups=60, skill=1.0, seed=0, levels=None):
@@ -67,8 +69,60 @@ def test_intervals_equal_those_of_a_plain_loop(levels):
     loop = [expected(table.iloc[np.repeat(np.arange(120), draw[codes].astype(int))], 0.4) for draw in draws]
     found = metrics.summary(table, draws=25, seed=3, confidence=0.9, threshold=0.4)
     for name, interval in found.items():
-        low, high = np.quantile([entry[name] for entry in loop], [0.05, 0.95])
+        drawn, value = [entry[name] for entry in loop], expected(table, 0.4)[name]
+        low, high = np.quantile(drawn, [0.05, 0.95])
+        if name == "ece":  # reflected at the value
+            low, high = max(2 * value - high, 0), max(2 * value - low, 0)
+            assert interval["value"] == pytest.approx(max(2 * value - np.mean(drawn), 0), abs=1e-12)
+        else:
+            low, high = min(low, value), max(high, value)
         assert (interval["low"], interval["high"]) == pytest.approx((low, high), abs=1e-12), name
+
+
+def test_every_interval_holds_its_estimate_and_that_of_the_calibration_error_the_truth():
+    """200 small tables of a detector whose logits are 1.5 times too large; its true error comes from a huge one."""
+    from scipy.special import expit
+
+    def table(count, seed):
+        draw = np.random.default_rng(seed)
+        labels = draw.random(count) < 0.5
+        logit = draw.normal(0, 1, count) + np.where(labels, 1.0, -1.0)  # 2 times this would be right
+        return pd.DataFrame({"label": labels.astype(int), "logit": 3 * logit, "probability": expit(3 * logit),
+                             "group": np.arange(count) // 2})  # fmt: skip
+
+    truth = metrics.values(table(400_000, 0))["ece"]
+    plain, mended, held = [], [], 0
+    for seed in range(200):
+        own = table(150, seed + 1)
+        found = metrics.summary(own, draws=200)
+        for name, interval in found.items():
+            assert interval["low"] <= interval["value"] <= interval["high"], name
+        held += found["ece"]["low"] <= truth <= found["ece"]["high"]
+        plain.append(metrics.values(own)["ece"])
+        mended.append(found["ece"]["value"])
+    assert np.mean(plain) > truth + 0.02, "noise alone makes a calibration error"
+    assert abs(np.mean(mended) - truth) < 0.6 * (np.mean(plain) - truth)
+    assert held / 200 > 0.85
+
+
+def test_scores_without_end_have_a_rank_and_no_number_has_none():
+    labels = np.array([0, 0, 1, 1])
+    ends = metrics.weighted_auroc(np.array([-np.inf, 0.0, 1.0, np.inf]), labels, np.ones((1, 4)))
+    assert ends == pytest.approx([1.0])
+    low = metrics.weighted_auroc(np.array([-np.inf, -np.inf, -np.inf, 0.0]), labels, np.ones((1, 4)))
+    assert low == pytest.approx([0.75])
+    with pytest.raises(UserError, match="not a number"):
+        metrics.weighted_auroc(np.array([np.nan, 0, 1, 2]), labels, np.ones((1, 4)))
+    for bad in ([np.nan, 0, 1, 2], [np.inf, 0, 1, 2], [-np.inf, 0, 1, 2]):
+        with pytest.raises(UserError, match="finite"):
+            calibration.fit(np.array(bad), labels)
+    with pytest.raises(UserError, match="diverged"):
+        fit_band(labels, [np.nan, 0.2, 0.6, 0.8])
+
+
+def test_small_p_values_are_not_zero():
+    said = [statistics.p_words(p) for p in (0.04321, 0.0004, 0.0, 1.0, None, float("nan"))]
+    assert said == ["0.043", "< 0.001", "< 0.001", "1.000", "–", "–"]
 
 
 def test_labels_may_be_words():

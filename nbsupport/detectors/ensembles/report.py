@@ -101,9 +101,9 @@ def comparisons(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str,
     for name, seed, arm, against, reference in _questions(table):
         first, second = cut[name, seed, arm], cut[against, seed, arm]
         labels = first["label"].to_numpy() == 1
-        auroc = paired.delong(labels, first["logit"].to_numpy(), second["logit"].to_numpy(), config.confidence)
+        auroc = paired.delong(labels, first["logit"], second["logit"], first["group"], config.confidence)
         right = [(own["probability"].to_numpy() >= 0.5) == labels for own in (first, second)]
-        errors = paired.mcnemar(*right)
+        errors = paired.mcnemar(*right, first["group"])
         records.append(
             {"ensemble": name, "seed": seed, "arm": arm, "against": against, "reference": reference}
             | {"difference": {"value": auroc.difference, "low": auroc.low, "high": auroc.high}}
