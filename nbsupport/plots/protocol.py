@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 
 from nbsupport.detectors import comparison
@@ -15,24 +16,25 @@ from nbsupport.plots.style import COLOURS
 def audit(records: Sequence[Mapping]) -> Figure:
     """AUROC of every probe with its interval, one panel for each fake arm; a flagged one is ringed.
 
-    Args: records: of ``evaluation.audit.audit``. Filled: against untouched photographs; open: against the real partner.
+    Args: records: of ``evaluation.audit.audit``. Filled: against untouched photographs; open: against the real partner;
+    a cross: at chance by construction.
     """
     arms = list(dict.fromkeys(record["arm"] for record in records))
     names = list(dict.fromkeys(record["probe"] for record in records))
-    figure, axes = plt.subplots(1, len(arms), figsize=(2.8 * len(arms) + 1, 0.42 * len(names) + 1.2), sharey=True)
+    figure, axes = plt.subplots(1, len(arms), figsize=(2.4 * len(arms) + 1.2, 0.42 * len(names) + 1.2), sharey=True)
     for axis, arm in zip(np.atleast_1d(axes), arms, strict=True):
-        own = [record for record in records if record["arm"] == arm]
-        for record in own:
+        for record in (record for record in records if record["arm"] == arm):
             plain = record["real"] == "original"
             at = names.index(record["probe"]) + (-0.12 if plain else 0.12)
             found, colour = record["auroc"], COLOURS[arm]
             if found["low"] is not None:
                 axis.plot([found["low"], found["high"]], [at, at], color=colour, lw=1.5)
-            axis.plot(found["value"], at, "o", color=colour, mfc=colour if plain else "white")
+            mark = "x" if record.get("by_construction") else "o"
+            axis.plot(found["value"], at, mark, color=colour, mfc=colour if plain else "white")
             if record["flag"]:
                 axis.plot(found["value"], at, "o", ms=14, mfc="none", mec=COLOURS["neutral"])
         axis.axvline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
-        axis.set(title=arm, xlabel="AUROC", xlim=(0.3, 1.03))
+        axis.set(title=arm, xlabel="AUROC", xlim=(_lowest(records), 1.04))
     first = np.atleast_1d(axes)[0]
     first.set_yticks(range(len(names)), names)
     first.invert_yaxis()
@@ -40,20 +42,46 @@ def audit(records: Sequence[Mapping]) -> Figure:
     return figure
 
 
-def ladder(records: Sequence[Mapping]) -> Figure:
-    """Accuracy under each protocol with its interval, from the naive one downwards.
+def _lowest(records: Sequence[Mapping]) -> float:
+    """The left end of an axis that holds every point and interval of AUROC."""
+    ends = [record["auroc"][key] for record in records for key in ("value", "low") if record["auroc"][key] is not None]
+    return min(0.4, *ends) - 0.04
 
-    Args: records: of ``evaluation.naive.ladder``.
+
+def controls(records: Sequence[Mapping]) -> Figure:
+    """AUROC of every pixel probe for every planted shortcut, as a heat map. Args: records: of ``audit.controls``."""
+    table = pd.DataFrame(
+        {record["shortcut"]: {name: found["value"] for name, found in record["probes"].items()} for record in records}
+    ).T
+    figure, axis = plt.subplots(figsize=(6.4, 0.42 * len(table) + 1))
+    seaborn.heatmap(table, vmin=0.5, vmax=1, cmap="Blues", annot=True, fmt=".2f", ax=axis, cbar_kws={"label": "AUROC"})
+    axis.set(ylabel="planted", xlabel="probe")
+    plt.close(figure)
+    return figure
+
+
+def ladder(steps: Sequence[Mapping]) -> Figure:
+    """Accuracy under each protocol with its interval, the naive one on top, a colour for each kind of fake.
+
+    Args: steps: ``steps`` of ``evaluation.naive.ladder``.
     """
-    figure, axis = plt.subplots(figsize=(7, 0.5 * len(records) + 1))
-    for n, record in enumerate(records):
-        found = record["accuracy"]
-        axis.plot([found["low"], found["high"]], [n, n], color=COLOURS[record["arm"]], lw=2)
-        axis.plot(found["value"], n, "o", color=COLOURS[record["arm"]])
-        axis.annotate(f"{found['value']:.2f}", (found["value"], n), (0, 6), textcoords="offset points", ha="center")
+    names, arms = (list(dict.fromkeys(step[key] for step in steps)) for key in ("protocol", "arm"))
+    figure, axis = plt.subplots(figsize=(6.8, 0.7 * len(names) + 1))
+    for step in steps:
+        found, colour = step["accuracy"], COLOURS[step["arm"]]
+        at = names.index(step["protocol"]) + 0.24 * (arms.index(step["arm"]) - (len(arms) - 1) / 2)
+        axis.plot([found["low"], found["high"]], [at, at], color=colour, lw=2)
+        axis.plot(found["value"], at, "o", color=colour)
+        axis.annotate(f"{found['value']:.2f}", (found["value"], at), (0, 5), textcoords="offset points", ha="center")
+    for arm in arms:
+        axis.plot([], [], "o", color=COLOURS[arm], label=arm)
     axis.axvline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
-    axis.set_yticks(range(len(records)), [f"{n + 1}. {record['protocol']}" for n, record in enumerate(records)])
-    axis.set(xlabel="accuracy of one cheap classifier", ylim=(len(records) - 0.5, -0.7), xlim=(0.4, 1.03))
+    axis.set_yticks(range(len(names)), [f"{n + 1}. {name}" for n, name in enumerate(names)])
+    low = min(step["accuracy"]["low"] for step in steps)
+    axis.set(
+        xlabel="accuracy of one cheap classifier", ylim=(len(names) - 0.5, -0.7), xlim=(min(0.45, low - 0.03), 1.03)
+    )
+    axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(arms))
     plt.close(figure)
     return figure
 

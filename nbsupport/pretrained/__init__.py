@@ -170,7 +170,7 @@ def _more(training: dict, heard: dict | None) -> str:
 
 #: Results that are kept with the book: chapter 4's, then those of chapters 5 and 6.
 RESULTS = ("matching", "tdanet", "quality", "listening", "ablations", "pairs", "audit", "naive", "search", "detectors",
-           "strata", "robustness", "studies")  # fmt: skip
+           "strata", "robustness", "sharpness", "studies")  # fmt: skip
 
 
 def export_results(run: Run, folder: Path | None = None) -> list[Path]:
