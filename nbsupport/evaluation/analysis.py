@@ -14,6 +14,7 @@ from nbsupport.detectors import comparison, ensemble
 from nbsupport.evaluation import escape, properties, statistics
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import Pairs
+from nbsupport.pairs.planning import REAL
 from nbsupport.quality import pixels
 
 WRONG = ("miss", "false alarm")
@@ -36,14 +37,13 @@ def descriptors(pictures: np.ndarray) -> np.ndarray:
 def enrich(table: pd.DataFrame, paired: Pairs, holes: MaskSet) -> pd.DataFrame:
     """Add ``brightness, texture, gradient, colourfulness`` (around the hole), ``hole_ssim``, ``neighbour``."""
     once = table.drop_duplicates("path").reset_index(drop=True)
-    mask = dict(zip(holes.table["mask_id"], range(len(holes)), strict=True))
     real = paired.manifest[paired.manifest["arm"] == "original"]
     original = dict(zip(real["image_id"], real.index, strict=True))
     looks, features = [], np.zeros((len(paired.manifest), 4 * _CELLS**2), np.float32)
     for start in range(0, len(once), _TOGETHER):
         part = once.iloc[start : start + _TOGETHER]
         pictures = np.array(paired.cache[part["number"].to_numpy()])
-        hole = holes.get([mask[mask_id] for mask_id in part["mask_id"]])
+        hole = holes.by_id(part["mask_id"])
         before = np.array(paired.cache[[original[image_id] for image_id in part["image_id"]]])
         found = properties.around(pictures, hole)
         similar = pixels.ssim(before, pictures, hole)
@@ -86,7 +86,9 @@ def analyse(table: pd.DataFrame, best: tuple[str, int], config: ErrorsConfig) ->
     for (detector, seed), own in table.groupby(["detector", "seed"], sort=False):
         for arm in comparison.fake_arms(own):
             if arm != comparison.ALL:
-                found = escape.crossing(own[own["label"] == 0], own[own["arm"] == arm], config)
+                found = escape.crossing(
+                    own[(own["label"] == 0) & (own["arm"] == REAL[arm])], own[own["arm"] == arm], config
+                )
                 crossings.append({"detector": detector, "seed": seed, "arm": arm, "target": config.target, **found})
     return table, {
         "analysed": sides,

@@ -273,32 +273,21 @@ def leaves_chance(found: Interval) -> bool:
     return found["low"] is not None and not found["low"] <= 0.5 <= found["high"]
 
 
-@dataclass(frozen=True)
-class _Set:
-    """A paired set, and the holes of its rows."""
-
-    pairs: Pairs
-    masks: MaskSet
-    number: dict[str, int]  # mask_id -> number of the mask
-
-    def sample(self, rows: np.ndarray) -> Sample:
-        """What probes may see of manifest rows."""
-        holes = self.masks.get([self.number[mask_id] for mask_id in self.pairs.manifest["mask_id"].iloc[rows]])
-        return Sample(np.array(self.pairs.cache[rows]), holes, list(self.pairs.contents(rows)))
-
-    def twins(self, split: str, real: str, fake: str, most: int) -> pd.DataFrame:
-        """One picture of each arm for each photograph of a split: the real ones, then the fake ones in their order."""
-        own = self.pairs.manifest[(self.pairs.manifest["split"] == split)]
-        own = own[own["arm"].isin((real, fake))].drop_duplicates(["image_id", "arm"])
-        whole = own.groupby("image_id", sort=False).filter(lambda rows: len(rows) == 2)
-        whole = whole[whole["image_id"].isin(whole["image_id"].drop_duplicates().iloc[:most])]
-        if not len(whole):
-            raise UserError(f"The split '{split}' holds no pictures of {real} and {fake}. Make more in chapter 5.")
-        return pd.concat([whole[whole["arm"] == real], whole[whole["arm"] == fake]])
+def _sample(pairs: Pairs, masks: MaskSet, rows: np.ndarray) -> Sample:
+    """What probes may see of manifest rows."""
+    holes = masks.by_id(pairs.manifest["mask_id"].iloc[rows])
+    return Sample(np.array(pairs.cache[rows]), holes, list(pairs.contents(rows)))
 
 
-def _of(pairs: Pairs, masks: MaskSet) -> _Set:
-    return _Set(pairs, masks, dict(zip(masks.table["mask_id"], range(len(masks)), strict=True)))
+def _twins(pairs: Pairs, split: str, real: str, fake: str, most: int) -> pd.DataFrame:
+    """One picture of each arm for each photograph of a split: the real ones, then the fake ones in their order."""
+    own = pairs.manifest[(pairs.manifest["split"] == split)]
+    own = own[own["arm"].isin((real, fake))].drop_duplicates(["image_id", "arm"])
+    whole = own[own.duplicated("image_id", keep=False)]
+    whole = whole[whole["image_id"].isin(whole["image_id"].drop_duplicates().iloc[:most])]
+    if not len(whole):
+        raise UserError(f"The split '{split}' holds no pictures of {real} and {fake}. Make more in chapter 5.")
+    return pd.concat([whole[whole["arm"] == real], whole[whole["arm"] == fake]])
 
 
 def audit(pairs: Pairs, masks: MaskSet, draws: int = 2000, seed: int = 0, most: int = 2000) -> list[dict[str, object]]:
@@ -315,16 +304,16 @@ def audit(pairs: Pairs, masks: MaskSet, draws: int = 2000, seed: int = 0, most: 
     Raises:
         UserError: the set holds no pictures to train or to test on.
     """
-    data, held, records = _of(pairs, masks), set(pairs.manifest["arm"]), []
+    held, records = set(pairs.manifest["arm"]), []
     if {"original", "reencoded"} <= held:
-        other = data.twins("train", "original", "reencoded", most)
-        lossy = data.sample(other.index.to_numpy()), (other["arm"] == "reencoded").to_numpy()
+        other = _twins(pairs, "train", "original", "reencoded", most)
+        lossy = _sample(pairs, masks, other.index.to_numpy()), (other["arm"] == "reencoded").to_numpy()
     for fake, partner in PARTNERS.items():
         for real in dict.fromkeys(("original", partner)):
             if not {fake, real} <= held:
                 continue
-            fit_rows, test = (data.twins(split, real, fake, most) for split in ("train", "test"))
-            fit, asked = (data.sample(rows.index.to_numpy()) for rows in (fit_rows, test))
+            fit_rows, test = (_twins(pairs, split, real, fake, most) for split in ("train", "test"))
+            fit, asked = (_sample(pairs, masks, rows.index.to_numpy()) for rows in (fit_rows, test))
             labels, truth = ((rows["arm"] == fake).to_numpy() for rows in (fit_rows, test))
             same = all(np.array_equal(*np.split(sample.blanked, 2)) for sample in (fit, asked))
             for name, (probe, sees) in PROBES.items():
@@ -357,14 +346,14 @@ def audit(pairs: Pairs, masks: MaskSet, draws: int = 2000, seed: int = 0, most: 
 
 def guard(pairs: Pairs, masks: MaskSet, splits: Sequence[str] = ("train", "validation", "test")) -> dict[str, int]:
     """How many spliced pictures equal their original bit for bit outside the hole: ``spliced``, ``equal``."""
-    data, count, equal = _of(pairs, masks), 0, 0
+    count, equal = 0, 0
     table = pairs.manifest[pairs.manifest["split"].isin(splits)]
     originals = table.loc[table["arm"] == "original", "image_id"]
     where = pd.Series(originals.index, originals.to_numpy())  # image_id -> manifest row
     spliced = table[(table["arm"] == "spliced") & table["image_id"].isin(where.index)]
     for start in range(0, len(spliced), 512):
         rows = spliced.iloc[start : start + 512]
-        holes = data.masks.get([data.number[mask_id] for mask_id in rows["mask_id"]])
+        holes = masks.by_id(rows["mask_id"])
         fake, real = pairs.cache[rows.index.to_numpy()], pairs.cache[where[rows["image_id"]].to_numpy()]
         equal += int(((fake == real) | holes[..., None]).all(axis=(1, 2, 3)).sum())
         count += len(rows)
@@ -419,11 +408,11 @@ def controls(
         records ``shortcut`` (``nothing`` for the negative control), ``probes`` (name -> AUROC, {value, low, high}),
         ``best`` (the name of the probe that finds most), ``found`` (whether that one's AUROC reaches :data:`FOUND`).
     """
-    data, splits = _of(pairs, masks), {}
+    splits = {}
     for split in ("train", "test"):
         own = pairs.manifest[(pairs.manifest["split"] == split) & (pairs.manifest["arm"] == "original")]
         own = own.drop_duplicates("image_id").iloc[:most]
-        splits[split] = own, data.sample(own.index.to_numpy())
+        splits[split] = own, _sample(pairs, masks, own.index.to_numpy())
     records, level = [], corrected(0.95, len(PIXELS))
     for name, plant in [("nothing", None), *SHORTCUTS.items()]:
         made = {}
@@ -465,20 +454,18 @@ def training(
         outside must not tell the classes apart: ``equal_outside`` (share of pairs equal bit for bit), ``probes`` (name
         -> AUROC on other photographs than it learnt from) and ``flags`` (probes not at chance).
     """
-    data = _of(pairs, masks)
     own = pairs.manifest[pairs.manifest["split"] == "train"]
     sampler = PairSampler(
         own, learnt["fake_arms"], learnt["batch_size"], learnt["train_count"], seed, learnt["inpainters"]
     )
     drawn = [batch.rows.reshape(2, -1) for epoch in range(epochs) for batch in sampler.epoch(epoch)]
-    return training_rows(data.pairs, masks, np.concatenate(drawn, axis=1), draws, seed, most)
+    return training_rows(pairs, masks, np.concatenate(drawn, axis=1), draws, seed, most)
 
 
 def training_rows(
     pairs: Pairs, masks: MaskSet, rows: np.ndarray, draws: int = 2000, seed: int = 0, most: int = 2000
 ) -> dict[str, object]:
     """:func:`training` of given manifest rows (2, B): the reals, and under each its fake."""
-    data = _of(pairs, masks)
     real, fake = (pairs.manifest.iloc[side].reset_index(drop=True) for side in rows)
     table = pd.DataFrame({"real": real["arm"], "fake": fake["arm"]}).value_counts().reset_index(name="pairs")
     found = {"pairs": rows.shape[1], "arms": table.to_dict("records"), "probes": {}, "flags": []}
@@ -488,7 +475,7 @@ def training_rows(
         return found | {"equal_outside": None}
     sides = []
     for part in (chosen[half], chosen[~half]):
-        holes = data.sample(rows[1][part]).holes
+        holes = masks.by_id(fake["mask_id"].iloc[part])
         pictures = np.concatenate([pairs.cache[rows[0][part]], pairs.cache[rows[1][part]]])
         contents = [*pairs.contents(rows[0][part]), *pairs.contents(rows[1][part])]
         groups = np.tile(fake["group"].iloc[part].to_numpy(), 2)

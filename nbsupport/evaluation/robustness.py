@@ -60,8 +60,8 @@ def _score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
             judged, pictures = np.ones(len(test), bool), images
             if condition == sharpness.MATCHED:
                 judged = spliced | (test["label"] == "real").to_numpy()
-                pictures = images.copy()
-                pictures[spliced] = sharpness.match(images[spliced], _holes(run, test[spliced]), seeds[spliced])
+                pictures, holes = images.copy(), masks.load(run).by_id(test.loc[spliced, "mask_id"])
+                pictures[spliced] = sharpness.match(images[spliced], holes, seeds[spliced])
             elif condition != scores.CLEAN:
                 pictures = degradations.apply(condition, images, seeds)
             for detector in trained:
@@ -69,13 +69,6 @@ def _score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
                 tables.append(scores.table(test[judged], logits, detector.name, detector.seed, condition))
                 progress.update()
     return scores.write(run, scores.CONDITIONS, tables)
-
-
-def _holes(run: Run, rows: pd.DataFrame) -> np.ndarray:
-    """The holes of fakes: (N, H, W) bool, True = hole."""
-    holes = masks.load(run)
-    number = dict(zip(holes.table["mask_id"], range(len(holes)), strict=True))
-    return holes.get([number[mask_id] for mask_id in rows["mask_id"]])
 
 
 def load(run: Run) -> pd.DataFrame:

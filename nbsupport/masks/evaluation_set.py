@@ -5,7 +5,7 @@ compared over the very same holes. Kept packed, eight pixels a byte.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,6 +58,14 @@ class MaskSet:
         numbers = np.asarray(numbers, dtype=np.int64)
         area = self.shape[0] * self.shape[1]
         return np.unpackbits(self.packed[numbers], axis=1, count=area).view(bool).reshape(-1, *self.shape)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return dict(zip(self.table["mask_id"], range(len(self)), strict=True))
+
+    def by_id(self, mask_ids: Iterable[str]) -> np.ndarray:
+        """Masks by their ``mask_id``: (B, H, W) bool, True = hole."""
+        return self.get([self._ids[mask_id] for mask_id in mask_ids])
 
     def numbers(self, rows: Sequence[int] | np.ndarray, kind: str) -> np.ndarray:
         """Row numbers in ``table`` of the masks of one kind for photographs given by index row, (B,) int64."""

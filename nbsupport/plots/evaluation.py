@@ -50,11 +50,10 @@ def gallery(rows: pd.DataFrame, pairs: Pairs, holes: MaskSet) -> Figure:
     original = dict(zip(pairs.manifest["image_id"], pairs.manifest.index, strict=True)) | dict(
         pairs.manifest.query("arm == 'original'").reset_index().set_index("image_id")["index"]
     )
-    number = dict(zip(holes.table["mask_id"], range(len(holes)), strict=True))
     pictures, lines = [], []
     for row in rows.to_dict("records"):
         photograph, fake = pairs.cache[original[row["image_id"]]], np.asarray(pairs.cache[row["number"]])
-        hole = holes.get([number[row["mask_id"]]])[0]
+        hole = holes.by_id([row["mask_id"]])[0]
         pictures.append([photograph, outlined(fake, hole), fake, difference(photograph, fake)])
         where = f"{row['mask_kind']}, {row['coverage']:.0%} of the picture"
         lines.append(f"fake with probability {row['probability']:.0%}; {row['arm']}; {where}: {_words(row)}")

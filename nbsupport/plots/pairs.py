@@ -49,7 +49,7 @@ def contact_sheet(pairs: Pairs, masks: MaskSet, image_ids: Sequence[str], inpain
         entry = pairs.manifest.iloc[numbers[shown]]
         original = np.asarray(pairs.cache[numbers["original"]])
         before, after = ([np.asarray(pairs.cache[numbers[arm]]) for arm in arms] for arms in (real, fakes))
-        masked = hide_region(original, masks.of(image_id, entry["mask_kind"]))
+        masked = hide_region(original, masks.by_id([entry["mask_id"]])[0])
         rows.append([*before, masked, *after, difference(original, pairs.cache[numbers[shown]])])
         words = entry["caption"].replace("$", r"\$") or "(no caption)"  # a dollar would begin a formula
         captions.append(f"{entry['mask_kind']}, {entry['coverage']:.0%}: {words}")
@@ -98,8 +98,8 @@ def distance_profile(pairs: Pairs, masks: MaskSet, count: int = 200, inpainter: 
     sets = sets.iloc[np.unique(np.linspace(0, len(sets) - 1, min(count, len(sets))).astype(int))]
     fakes = [arm for arm in sets.columns if ARMS[arm] == "fake"]
     tables = []
-    for image_id, numbers in sets.iterrows():
-        hole = masks.of(image_id, pairs.manifest["mask_kind"].iloc[numbers[fakes[0]]]).astype(np.uint8)
+    for _, numbers in sets.iterrows():
+        hole = masks.by_id([pairs.manifest["mask_id"].iloc[numbers[fakes[0]]]])[0].astype(np.uint8)
         outside = cv2.distanceTransform(1 - hole, cv2.DIST_L2, 3)
         inside = cv2.distanceTransform(hole, cv2.DIST_L2, 3)
         signed = np.where(hole, -np.ceil(inside), np.ceil(outside)).astype(int).ravel()

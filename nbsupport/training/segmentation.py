@@ -31,8 +31,7 @@ _TOGETHER = 64
 
 def holes_of(manifest: pd.DataFrame, holes: MaskSet) -> np.ndarray:
     """The hole of each manifest row: (N, H, W) bool, True = hole; empty for rows of photographs."""
-    number = dict(zip(holes.table["mask_id"], range(len(holes)), strict=True))
-    found = holes.get([number[mask_id] for mask_id in manifest["mask_id"]])
+    found = holes.by_id(manifest["mask_id"])
     found[(manifest["label"] == "real").to_numpy()] = False
     return found
 
