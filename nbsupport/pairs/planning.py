@@ -292,7 +292,7 @@ def _manifest(index, masks, rows, calls, config) -> pd.DataFrame:
         row=rows[photo],
         shard=photo // config.shard_size,
         mask_id=masks["mask_id"].to_numpy()[mask],
-        mask_kind=masks["kind"].to_numpy()[mask],
+        mask_kind=np.where(masks["fallback"], "rectangles", masks["kind"])[mask],  # what was really drawn
         coverage=masks["coverage"].to_numpy(float)[mask],
         sha256="",
     )

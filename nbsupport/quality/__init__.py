@@ -20,7 +20,7 @@ from nbsupport.quality.comparison import (
 )
 from nbsupport.quality.distributions import Extractor, distance, distances, fid, kid
 from nbsupport.quality.diversity import sample_diversity
-from nbsupport.quality.intervals import mean_interval, report, summary
+from nbsupport.quality.intervals import better, conclusion, mean_interval, missing_or_wrong, report, summary, worth
 from nbsupport.quality.listening import caption_found, five_captions, recoloured, result_r_precision
 from nbsupport.quality.perceptual import Perceptual
 from nbsupport.quality.pixels import (
@@ -45,10 +45,12 @@ __all__ = [
     "Perceptual",
     "attribute_accuracy",
     "attribute_summary",
+    "better",
     "birds_of",
     "caption_found",
     "centre_holes",
     "compare",
+    "conclusion",
     "distance",
     "distances",
     "evaluate",
@@ -59,6 +61,7 @@ __all__ = [
     "kid",
     "mean_interval",
     "measures",
+    "missing_or_wrong",
     "paper_protocol",
     "pick_captions",
     "psnr",
@@ -71,4 +74,5 @@ __all__ = [
     "summary",
     "total_variation",
     "whole_l1",
+    "worth",
 ]
