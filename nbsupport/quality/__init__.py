@@ -6,6 +6,7 @@ its tables into numbers for ``results/*.json``. Not here: filling (``nbsupport.i
 tell (``nbsupport.evaluation``).
 """
 
+from nbsupport.quality import ablation
 from nbsupport.quality.attributes import attribute_accuracy, attribute_summary, birds_of
 from nbsupport.quality.comparison import (
     ALL_BASELINES,
@@ -43,6 +44,7 @@ __all__ = [
     "MEASURES",
     "Extractor",
     "Perceptual",
+    "ablation",
     "attribute_accuracy",
     "attribute_summary",
     "better",
