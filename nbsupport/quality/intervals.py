@@ -22,7 +22,7 @@ MORE_IS_BETTER = {"hole_l1": False, "hole_psnr": True, "hole_ssim": True, "ssim"
 #: Those that a verdict rests on, beside every perceptual distance: error and structure in the hole.
 JUDGED = ("hole_l1", "hole_ssim")
 #: From which share of the error on a caption's worth is called what (:func:`worth`).
-WORTH = ((0.0, "barely listens"), (0.02, "listens a little"), (0.1, "clearly listens"))
+WORTH = ((0.0, "barely listens"), (0.02, "listens a little"), (0.05, "clearly listens"))
 
 
 def mean_interval(

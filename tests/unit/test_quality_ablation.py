@@ -63,3 +63,9 @@ def test_the_words_follow_the_numbers():
     said = ablation.said(report | {"change": inert | alive, "kl_prior": 0.3})
     assert "not negated, the error in the hole rises" in said and "sees the answer, the error in the hole falls" in said
     assert "No posterior collapse" in said
+
+
+def test_the_tutor_is_judged_by_the_losses():
+    assert "no closer" in ablation.tutor(0.140, 0.1395) and "no closer" in ablation.tutor(0.1, 0.2)
+    assert "closer to the photograph by 9.3% (L1 0.127 against 0.140" in ablation.tutor(0.140, 0.127)
+    assert ablation.tutor(0.1, float("nan")) == "No auxiliary path was trained."
