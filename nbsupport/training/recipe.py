@@ -42,7 +42,9 @@ def matching_config(parameters: Mapping[str, Any]) -> MatchingConfig:
     Raises:
         ConfigError: a name that begins with ``matching_`` is no parameter; in a notebook, any misspelt parameter.
     """
-    named = {k.removeprefix("matching_"): v for k, v in _set(parameters).items() if k.startswith("matching_")}
+    others = {field.name for field in dataclasses.fields(TrainingConfig)}  # matching_every is one of them
+    own = {key: value for key, value in _set(parameters).items() if key.startswith("matching_") and key not in others}
+    named = {key.removeprefix("matching_"): value for key, value in own.items()}
     return MatchingConfig.from_mapping({**named, "seed": parameters["seed"]})
 
 

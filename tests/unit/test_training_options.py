@@ -285,9 +285,17 @@ def test_forgotten_words_become_unknown_and_padding_stays():
 
 
 def test_configurations_come_from_the_chapter_s_parameters():
-    parameters = {"matching_steps": 7, "matching_dropout": 0.1, "steps": 9, "negate": False, "judged": 5, "seed": 3}
+    parameters = {
+        "matching_steps": 7,
+        "matching_dropout": 0.1,
+        "steps": 9,
+        "negate": False,
+        "judged": 5,
+        "seed": 3,
+        "matching_every": 2,
+    }
     assert recipe.matching_config(parameters) == MatchingConfig(steps=7, dropout=0.1, seed=3)
-    assert recipe.training_config(parameters) == TrainingConfig(steps=9, negate=False, seed=3)
+    assert recipe.training_config(parameters) == TrainingConfig(steps=9, negate=False, matching_every=2, seed=3)
 
 
 def test_a_misspelt_parameter_is_an_error_that_names_the_nearest():
