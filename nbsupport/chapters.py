@@ -238,6 +238,23 @@ def check_settings(settings: Settings, chapters: Sequence[Chapter], where: str) 
                 raise ConfigError(unknown(f"parameter of chapter {number} (in {where})", name, names))
 
 
+def check_parameters(namespace: Mapping[str, Any], number: int, root: Path | None = None) -> None:
+    """Raise :class:`ConfigError` for a misspelt parameter of a running chapter, naming the nearest that it has.
+
+    Looked at are the cells that set parameters, as IPython keeps them (``In``): the latest that papermill put in
+    (``# Parameters``), and the latest that sets ``run_name``. A chapter calls it before it builds a configuration:
+    ``chapters.check_parameters(globals(), 4)``. Without ``In`` (not a notebook) there is nothing to look at.
+    """
+    cells = [text for text in namespace.get("In", ()) if isinstance(text, str)]
+    injected = [text for text in cells if text.lstrip().startswith("# Parameters\n")]
+    own = [text for text in cells if text not in injected and re.search(r"^run_name *=", text, flags=re.MULTILINE)]
+    names = _known_chapter(number, all_chapters(root)).parameters
+    for text in injected[-1:] + own[-1:]:
+        for name, _, _ in assignments(text, f"chapter {number}"):
+            if name not in names:
+                raise ConfigError(unknown(f"parameter of chapter {number}", name, names))
+
+
 def plan(
     chapters: Sequence[Chapter],
     profile: str,

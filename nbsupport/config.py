@@ -18,6 +18,8 @@ MaskKind = Literal["centre", "rectangles", "strokes", "object", "part"]
 MASK_KINDS: tuple[str, ...] = typing.get_args(MaskKind)
 EnsembleName = Literal["soft_vote", "weighted_vote", "stack_logistic", "stack_forest", "stack_boosting", "stack_svm"]
 ENSEMBLES: tuple[str, ...] = typing.get_args(EnsembleName)
+#: Words of a caption that the networks read, unless another number is asked for; chapter 1 counts what that cuts off.
+CAPTION_LENGTH = 24
 CaptionKind = Literal["matched", "mismatched", "empty"]
 DATASETS: tuple[str, ...] = ("synthetic", "cub", "pets", "folder")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
@@ -138,7 +140,7 @@ class MatchingConfig(Config):
     word_dropout: float = between(0.0, 0.0, 0.9)  # share of the words that training replaces by the unknown word
     word_pairs: int = between(0, 0, 4096)  # pairs of the batch that the word loss compares, 0: all
     weight_decay: float = between(0.01, 0.0, 1.0)
-    caption_length: int = between(18, 4, 128)  # tokens; longer captions are cut
+    caption_length: int = between(CAPTION_LENGTH, 4, 128)  # tokens; longer captions are cut
     gamma_words: float = 4.0  # gamma 1 of AttnGAN: sharpness of the attention over regions
     gamma_sentence: float = 5.0  # gamma 2: how much the best-found words dominate a caption's score
     gamma_match: float = 10.0  # gamma 3: sharpness of the choice among a batch
@@ -162,7 +164,7 @@ class TDANetConfig(Config):
     text_channels: int = between(256, 16, 2048)  # word features; half in each direction of the GRU
     word_channels: int = between(128, 8, 2048)  # word embedding
     recurrent: Literal["gru", "lstm"] = "gru"
-    caption_length: int = between(18, 4, 128)  # tokens; longer captions are cut
+    caption_length: int = between(CAPTION_LENGTH, 4, 128)  # tokens; longer captions are cut
     vocabulary_size: int = between(5000, 2, 10_000_000)
     output_scales: int = between(4, 1, 6)
     word_readers: int = between(1, 1, 4)  # layers of the generator after which each position reads the words once more

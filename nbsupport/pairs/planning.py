@@ -12,6 +12,7 @@ import pandas as pd
 
 from nbsupport import inpainters, rng
 from nbsupport.config import PairsConfig
+from nbsupport.data import caption_choice
 from nbsupport.errors import ConfigError, unknown
 from nbsupport.pairs.files import Encoding
 from nbsupport.pairs.storage import shard_name
@@ -50,7 +51,9 @@ COLUMNS: tuple[str, ...] = (
     "label",  # real | fake
     "arm",
     "inpainter",  # empty for arms that no inpainter touched
-    "mask_kind",  # of the pair: a real row carries the (first) mask of its fake partners
+    # Of the pair, as really drawn: rectangles where the photograph cannot have the kind asked for, which the path
+    # names. A real row carries the (first) mask of its fake partners.
+    "mask_kind",
     "coverage",
     "caption",
     "caption_kind",  # matched | mismatched | empty
@@ -281,41 +284,16 @@ def _captions(index: pd.DataFrame, rows: np.ndarray, kind: str, seed: int) -> np
     """One caption of a kind for each photograph of `rows`, (P,) object."""
     if kind == "empty":
         return np.full(len(rows), "", object)
-    ids, captions = index["image_id"].to_numpy(), index["captions"].to_numpy()
     if kind == "matched":
-        draws = rng.hashes(seed, ids[rows], "caption")
-        return _pick(captions, rows, draws)
-    split, group = index["split"].to_numpy(), index["group"].to_numpy()
-    texts = np.empty(len(rows), object)
-    open_ = np.arange(len(rows))
-    for attempt in range(50):  # another photograph of the same split, of another group, that says something else
-        if not len(open_):
-            return texts
-        draws = rng.hashes(seed, ids[rows[open_]], "mismatched", attempt)
-        other = np.empty(len(open_), np.int64)
-        for name in np.unique(split[rows[open_]].astype(str)):
-            members = np.flatnonzero(split == name)
-            here = split[rows[open_]] == name
-            other[here] = members[draws[here] % len(members)]
-        found = _pick(captions, other, draws >> 20)
-        own = [set(map(str, captions[row])) for row in rows[open_]]
-        good = (group[other] != group[rows[open_]]) & np.array([bool(t) and t not in o for t, o in zip(found, own)])  # noqa: B905 - same length
-        texts[open_[good]] = found[good]
-        open_ = open_[~good]
-    raise ConfigError(
-        f"No other caption was found for '{ids[rows[open_[0]]]}': its split holds too few captioned photographs for "
-        "caption_kinds=['mismatched']. Use more photographs (count in chapter 1), or leave that kind out."
-    )
-
-
-def _pick(captions: np.ndarray, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Of each photograph the caption that its draw falls on; empty where it has none."""
-    chosen = np.empty(len(rows), object)
-    chosen[:] = [
-        str(captions[row][draw % len(captions[row])]) if len(captions[row]) else ""
-        for row, draw in zip(rows.tolist(), draws.tolist(), strict=True)
-    ]
-    return chosen
+        return caption_choice.matched(index, rows, seed)
+    texts = caption_choice.mismatched(index, rows, seed)
+    if (texts == "").any():
+        nameless = index["image_id"].to_numpy()[rows[np.flatnonzero(texts == "")[0]]]
+        raise ConfigError(
+            f"No other caption was found for '{nameless}': its split holds too few captioned photographs for "
+            "caption_kinds=['mismatched']. Use more photographs (count in chapter 1), or leave that kind out."
+        )
+    return texts
 
 
 def _manifest(index, masks, rows, calls, config) -> pd.DataFrame:
@@ -342,7 +320,8 @@ def _manifest(index, masks, rows, calls, config) -> pd.DataFrame:
         row=rows[photo],
         shard=photo // config.shard_size,
         mask_id=masks["mask_id"].to_numpy()[mask],
-        mask_kind=masks["kind"].to_numpy()[mask],
+        asked_kind=masks["kind"].to_numpy()[mask],
+        mask_kind=np.where(masks["fallback"], "rectangles", masks["kind"])[mask],  # what was really drawn
         coverage=masks["coverage"].to_numpy(float)[mask],
         sha256="",
     )
@@ -354,7 +333,7 @@ def _manifest(index, masks, rows, calls, config) -> pd.DataFrame:
 
 def _seeds(table: pd.DataFrame, seed: int) -> np.ndarray:
     """Of each call, by photograph, hole, sample and inpainter: captions meet the same latent; 0 where none is drawn."""
-    keys = zip(table["image_id"], table["mask_kind"], table["sample"], table["inpainter"], strict=True)
+    keys = zip(table["image_id"], table["asked_kind"], table["sample"], table["inpainter"], strict=True)
     called = table["call"].to_numpy() >= 0
     return np.array([rng.torch_seed(seed, *key, "fill") % 2**31 if drawn else 0
                      for key, drawn in zip(keys, called, strict=True)], np.int64)  # fmt: skip
@@ -364,10 +343,12 @@ def _paths(table: pd.DataFrame, config: PairsConfig) -> pd.Series:
     """Paths that are the same in every attempt at one set; the name says all that tells a file from the others."""
     safe = {name: "".join(c if c.isalnum() or c in "-." else "-" for c in name) for name in config.inpainters}
     painter = "__" + table["inpainter"].map(safe).fillna("").astype(str)
-    filled = painter + "__" + table["mask_kind"] + "__" + table["caption_kind"] + "__" + table["sample"].astype(str)
+    filled = painter + "__" + table["asked_kind"] + "__" + table["caption_kind"] + "__" + table["sample"].astype(str)
     touched = table["inpainter"] != ""
     tail = (
-        pd.Series("", index=table.index).mask(touched, painter).mask(table["mask_kind"].notna() & table["fill"], filled)
+        pd.Series("", index=table.index)
+        .mask(touched, painter)
+        .mask(table["asked_kind"].notna() & table["fill"], filled)
     )
     shards = {n: f"pairs/shards/{shard_name(n, config.storage)}/" for n in range(int(table["shard"].max()) + 1)}
     return (

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from nbsupport.config import SPLITS
+from nbsupport.config import CAPTION_LENGTH, SPLITS
 from nbsupport.data import splits as splitting
 from nbsupport.data.captions import tokenise
 from nbsupport.data.index import Dataset
@@ -169,7 +169,7 @@ def neighbour_distances(dataset: Dataset) -> Figure:
     return figure
 
 
-def words(dataset: Dataset, cut: int = 18) -> Figure:
+def words(dataset: Dataset, cut: int = CAPTION_LENGTH) -> Figure:
     """How long the captions are, and how often each word of the train captions occurs, from the most frequent on.
 
     Args:

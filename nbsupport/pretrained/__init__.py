@@ -6,7 +6,9 @@ behind the weights can use them without a leak: the split depends on the photogr
 Detectors lie in ``detectors/<set>/`` (:mod:`.detectors`). Not here: weights that a reader downloads or trains.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -14,11 +16,14 @@ import torch
 from nbsupport import runs
 from nbsupport.config import TDANetConfig
 from nbsupport.data.captions import Vocabulary
-from nbsupport.errors import ConfigError, unknown
+from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.runs import Run
 from nbsupport.tdanet.layers import seeded
 from nbsupport.tdanet.model import TDANet
 from nbsupport.training import checkpoints
+
+if TYPE_CHECKING:
+    from nbsupport.data.index import Dataset
 
 FOLDER = Path(__file__).parent
 
@@ -30,6 +35,7 @@ An inpainting network that paints the hole of a photograph from what is visible 
 | | |
 | --- | --- |
 | Trained on | {photographs:,} photographs of `{dataset}` (training split, seed {seed}) |
+| Made from | {source} |
 | Pictures seen | {images:,}{before} |
 | Parameters | {parameters:,}, stored in half precision ({megabytes:.1f} MB) |
 | Time | {minutes:.0f} minutes on {device} |
@@ -42,7 +48,7 @@ interval from a bootstrap over groups):
 | --- | --- |
 {rows}
 
-A caption of another photograph costs {effect[value]:.4f} ({effect[low]:.4f} to {effect[high]:.4f}).
+{measures}A caption of another photograph costs {effect[value]:.4f} ({effect[low]:.4f} to {effect[high]:.4f}).
 
 **Licence.** The weights are under the licence of this repository. {data_licence}
 **Use.** Research on inpainting and its detection. The network paints birds in the middle of small pictures; it knows
@@ -96,6 +102,11 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
     weights = checkpoints.read_weights(run / "checkpoints/tdanet.safetensors")
     config = checkpoints.read_config(run / "checkpoints/tdanet.safetensors", TDANetConfig)
     result, matched = run.result("tdanet"), run.result("matching")
+    if not record.get("commit"):
+        raise UserError(
+            "The run does not say from which commit it was made, so its weights cannot be rebuilt. Train it in a git "
+            "checkout of this project, with git installed, and export it again."
+        )
     path = folder / f"{name}.safetensors"
     checkpoints.save_weights(path, {key: half(value) for key, value in weights.items()})
     from nbsupport.data import index
@@ -135,6 +146,8 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
         chance=matched["chance"],
         judged=result["photographs"],
         rows=rows,
+        source=_source(dataset),
+        measures=measures_rows(run.result("quality")) if (run / "results/quality.json").exists() else "",
         effect=result["caption_effect"],
         data_licence=LICENCES[about["dataset"]],
         command=command,
@@ -142,6 +155,40 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
     with runs.atomic_path(folder / f"{name}.md") as temporary:
         temporary.write_text(card, "utf-8")
     return path
+
+
+def _source(dataset: "Dataset") -> str:
+    """What the photographs were, in words: how many, of how many species or breeds, and of which sizes."""
+    index = dataset.index
+    said = f"{len(index):,} photographs"
+    if "label" in index and index["label"].nunique() > 1:
+        said += f" of {index['label'].nunique()} classes"
+    if "width" in index:
+        sides = index[["width", "height"]].drop_duplicates()
+        size = f"{sides.iloc[0, 0]}x{sides.iloc[0, 1]}" if len(sides) == 1 else "various sizes"
+        said += f", files of {size} pixels" if len(sides) == 1 else f", files of {size}"
+    return f"{said}, `fit` {dataset.config.fit}"
+
+
+def measures_rows(report: Mapping) -> str:
+    """All judged measures of the network and every baseline as a table of the card, and what they say together.
+
+    Args: report: ``results/quality.json`` of chapter 4.
+    """
+    from nbsupport import quality
+    from nbsupport.plots.tables import readable, spoken
+
+    own = report["measures"]
+    names = [n for n in own["tdanet"]["matched"] if n in ("hole_l1", "hole_ssim") or "lpips" in n]
+    lines = [f"All measures, on {report['photographs']:,} held-out photographs (L1 and LPIPS: less is better):", ""]
+    lines += ["| method | " + " | ".join(map(readable, names)) + " |", "| --- |" + " --- |" * len(names)]
+    for method, kinds in own.items():
+        held = kinds.get("matched") or kinds["none"]
+        lines.append(f"| {readable(method)} | " + " | ".join(spoken(held[n]) for n in names) + " |")
+    lines += ["", "TDANet against each baseline, by the intervals of the paired differences:", ""]
+    for baseline, difference in report["against"]["tdanet"].items():
+        lines.append(f"- {readable(baseline)}: {quality.conclusion(difference)}.")
+    return "\n".join(lines) + "\n\n"
 
 
 def _heard(run: Run) -> dict:
@@ -154,6 +201,8 @@ def _heard(run: Run) -> dict:
 def _more(training: dict, heard: dict | None) -> str:
     """Rows of the card that not every network has: how it was made to listen, and whether it does."""
     rows = ""
+    if not training.get("weight_adversarial"):
+        rows += "| Switched off | the discriminators: no adversarial loss (`weight_adversarial` 0) |\n"
     if training.get("named_parts"):
         rows += (
             f"| Whole parts hidden | in {training['named_parts']:.0%} of the pictures, the caption names the part |\n"
@@ -169,8 +218,8 @@ def _more(training: dict, heard: dict | None) -> str:
 
 
 #: Results that are kept with the book: chapter 4's, then those of chapters 5 and 6.
-RESULTS = ("matching", "tdanet", "quality", "listening", "ablations", "pairs", "audit", "naive", "search", "detectors",
-           "strata", "robustness", "sharpness", "studies")  # fmt: skip
+RESULTS = ("matching", "tdanet", "quality", "switched_off", "listening", "ablations", "pairs", "audit", "naive",
+           "search", "detectors", "strata", "robustness", "sharpness", "studies")  # fmt: skip
 
 
 def export_results(run: Run, folder: Path | None = None) -> list[Path]:

@@ -6,6 +6,7 @@ its tables into numbers for ``results/*.json``. Not here: filling (``nbsupport.i
 tell (``nbsupport.evaluation``).
 """
 
+from nbsupport.quality import ablation
 from nbsupport.quality.attributes import attribute_accuracy, attribute_summary, birds_of
 from nbsupport.quality.comparison import (
     ALL_BASELINES,
@@ -20,7 +21,7 @@ from nbsupport.quality.comparison import (
 )
 from nbsupport.quality.distributions import Extractor, distance, distances, fid, kid
 from nbsupport.quality.diversity import sample_diversity
-from nbsupport.quality.intervals import mean_interval, report, summary
+from nbsupport.quality.intervals import better, conclusion, mean_interval, missing_or_wrong, report, summary, worth
 from nbsupport.quality.listening import caption_found, five_captions, recoloured, result_r_precision
 from nbsupport.quality.perceptual import Perceptual
 from nbsupport.quality.pixels import (
@@ -43,12 +44,15 @@ __all__ = [
     "MEASURES",
     "Extractor",
     "Perceptual",
+    "ablation",
     "attribute_accuracy",
     "attribute_summary",
+    "better",
     "birds_of",
     "caption_found",
     "centre_holes",
     "compare",
+    "conclusion",
     "distance",
     "distances",
     "evaluate",
@@ -59,6 +63,7 @@ __all__ = [
     "kid",
     "mean_interval",
     "measures",
+    "missing_or_wrong",
     "paper_protocol",
     "pick_captions",
     "psnr",
@@ -71,4 +76,5 @@ __all__ = [
     "summary",
     "total_variation",
     "whole_l1",
+    "worth",
 ]

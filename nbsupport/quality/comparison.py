@@ -15,6 +15,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from nbsupport import inpainters, masks, rng
+from nbsupport.data import caption_choice
 from nbsupport.data.index import Dataset
 from nbsupport.errors import ConfigError, unknown
 from nbsupport.quality.perceptual import Perceptual
@@ -39,23 +40,14 @@ def centre_holes(count: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def pick_captions(dataset: Dataset, rows: np.ndarray, seed: int) -> tuple[list[str], list[str]]:
-    """A caption of each photograph, and in the same order a caption of another one (of another group if there is one).
+    """A caption of each photograph's own, and in the same order a mismatched one (``data.caption_choice``).
 
-    Returns: matched and mismatched captions, as many as `rows`; a photograph without captions gives "".
+    Returns: matched and mismatched captions, as many as `rows`; "" where there is none.
     """
-    captions, groups = dataset.index["captions"].tolist(), dataset.index["group"].to_numpy()
-    everyone = np.unique(rows)
-
-    def one_of(row: int, draw: np.random.Generator) -> str:
-        return captions[row][draw.integers(len(captions[row]))] if len(captions[row]) else ""
-
-    matched, mismatched = [], []
-    for row in rows:
-        draw = rng.generator(seed, "captions", int(row))
-        matched.append(one_of(row, draw))
-        others = everyone[groups[everyone] != groups[row]]
-        mismatched.append(one_of(draw.choice(others), draw) if len(others) else "")
-    return matched, mismatched
+    rows = np.asarray(rows, np.int64)
+    return tuple(
+        choose(dataset.index, rows, seed).tolist() for choose in (caption_choice.matched, caption_choice.mismatched)
+    )
 
 
 @dataclass(frozen=True)

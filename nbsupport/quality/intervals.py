@@ -4,7 +4,7 @@ Intervals come from a bootstrap over groups, since photographs of one group are 
 the pictures of a group are averaged first, for the same reason. Not here: filling and measuring (:mod:`.comparison`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,13 @@ from nbsupport.quality.comparison import KINDS, NO_CAPTION
 
 #: The columns of :func:`~.comparison.evaluate`'s table that name a row; all others are measures.
 KEYS = ("row", "group", "method", "caption_kind")
-#: The measures by which the network is set against each baseline.
-AGAINST = ("hole_l1", "hole_ssim", "ssim")
+#: Measures that say how good a fill is, and whether more of it is better. Perceptual distances belong to them under
+#: their own names; the total variation does not, since neither end of it is good.
+MORE_IS_BETTER = {"hole_l1": False, "hole_psnr": True, "hole_ssim": True, "ssim": True, "psnr": True, "whole_l1": False}
+#: Those that a verdict rests on, beside every perceptual distance: error and structure in the hole.
+JUDGED = ("hole_l1", "hole_ssim")
+#: From which share of the error on a caption's worth is called what (:func:`worth`).
+WORTH = ((0.0, "barely listens"), (0.02, "listens a little"), (0.05, "clearly listens"))
 
 
 def mean_interval(
@@ -71,8 +76,9 @@ def report(table: pd.DataFrame, seed: int = 0) -> dict:
           *that caption minus the matched one*, photograph by photograph, with ``t_test`` and ``wilcoxon``, the
           two-sided p values of the paired tests over groups (None where there is nothing to test). For an error, above
           0 means that the right caption helps; for PSNR and SSIM, below 0 does.
-        - ``against``: method that reads captions -> baseline -> in-hole L1, in-hole and whole SSIM -> interval of
-          *baseline minus method* with the matched caption (or the first kind there is), photograph by photograph.
+        - ``against``: method that reads captions -> baseline -> measure of quality, perceptual distances included ->
+          interval of *baseline minus method* with the matched caption (or the first kind there is), photograph by
+          photograph.
         - ``disjoint``: the same keys -> whether the two methods' own intervals do not overlap.
 
     Raises:
@@ -95,6 +101,7 @@ def report(table: pd.DataFrame, seed: int = 0) -> dict:
     for (method, kind), values in own.items():
         means.setdefault(method, {})[kind] = intervals(values)
 
+    compared = [name for name in names if name in MORE_IS_BETTER or "lpips" in name]
     effect: dict[str, dict] = {}
     against: dict[str, dict] = {}
     disjoint: dict[str, dict] = {}
@@ -115,9 +122,9 @@ def report(table: pd.DataFrame, seed: int = 0) -> dict:
         first = next(kind for kind in KINDS if kind in kinds)
         for baseline in baselines:
             difference = own[baseline, NO_CAPTION] - own[method, first]
-            against.setdefault(method, {})[baseline] = intervals(difference, AGAINST)
+            against.setdefault(method, {})[baseline] = intervals(difference, compared)
             disjoint.setdefault(method, {})[baseline] = {
-                name: _disjoint(means[baseline][NO_CAPTION][name], kinds[first][name]) for name in AGAINST
+                name: _disjoint(means[baseline][NO_CAPTION][name], kinds[first][name]) for name in compared
             }
     return {
         "photographs": int(table["row"].nunique()),
@@ -127,6 +134,71 @@ def report(table: pd.DataFrame, seed: int = 0) -> dict:
         "against": against,
         "disjoint": disjoint,
     }
+
+
+def better(against: Mapping[str, Mapping]) -> dict[str, str]:
+    """By which measures a method is ``better``, ``worse`` or in a ``tie`` with one baseline.
+
+    Args: against: measure -> interval of baseline minus method, of :func:`report`. Only :data:`JUDGED` and perceptual
+        distances are judged.
+    """
+    said = {}
+    for name, own in against.items():
+        if name not in JUDGED and "lpips" not in name:
+            continue
+        if own["low"] is None or own["low"] <= 0 <= own["high"]:
+            said[name] = "tie"
+        else:
+            said[name] = "better" if (own["low"] > 0) != MORE_IS_BETTER.get(name, False) else "worse"
+    return said
+
+
+def conclusion(against: Mapping[str, Mapping]) -> str:
+    """What all judged measures together allow to say of a method and one baseline.
+
+    "Better" needs a perceptual distance among the measures, better or tied by each and better by one; error and
+    structure alone never suffice.
+    """
+    said = better(against)
+    verdicts = set(said.values())
+    if {"better", "worse"} <= verdicts:
+        return "mixed: " + "; ".join(
+            f"{word} by {', '.join(name for name, own in said.items() if own == word)}" for word in ("better", "worse")
+        )
+    if "better" in verdicts and not any("lpips" in name for name in said):
+        return "better in error or structure; no perceptual measure was taken"
+    return next((word for word in ("better", "worse") if word in verdicts), "tie")
+
+
+def worth(effect: Mapping, error: float) -> str:
+    """What a wrong caption's cost says of the network, by its share of the error: see :data:`WORTH`.
+
+    Args: effect: interval of L1 with a wrong caption minus L1 with the right one. error: L1 with the right one.
+    """
+    if effect["low"] is None or effect["low"] <= 0 <= effect["high"]:
+        return "cannot be shown to listen"
+    if effect["high"] < 0:
+        return "is better off with a wrong caption"
+    return [said for share, said in WORTH if effect["value"] / error >= share][-1]
+
+
+def missing_or_wrong(effects: Mapping[str, Mapping[str, Mapping]], caption_dropout: float) -> str:
+    """Whether a missing caption costs more than a wrong one, and why that can be.
+
+    Args: effects: ``mismatched`` and ``empty`` -> measure -> interval, of :func:`report`. caption_dropout: the share
+        of the training pictures that came without a caption.
+    """
+    wrong, missing = effects["mismatched"]["hole_l1"], effects["empty"]["hole_l1"]
+    if missing["low"] is not None and wrong["high"] is not None and missing["low"] > wrong["high"]:
+        why = (
+            ""
+            if caption_dropout
+            else ": it never met one in training (no caption dropout), so it is out of distribution"
+        )
+        return f"A missing caption costs more than a wrong one{why}."
+    if missing["high"] is not None and wrong["low"] is not None and wrong["low"] > missing["high"]:
+        return "A wrong caption costs more than a missing one: it misleads."
+    return "Whether a wrong or a missing caption costs more cannot be told: their intervals overlap."
 
 
 def _interval(values: pd.Series, seed: int) -> dict:

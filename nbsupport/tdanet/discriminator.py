@@ -1,8 +1,9 @@
 """The discriminators: does a patch of the picture look like a photograph?
 
 Source: TDANet, section 3.5: least-squares adversarial loss, spectrally normalised convolutions, one discriminator for
-each path. The released code trains both of its discriminators on the auxiliary path's output only, so that the
-pictures of the inpainting path, the ones that are used, are never judged; here each path has its own.
+each path. The released code trains both of its discriminators on the auxiliary path's output only; they score the
+pictures of the inpainting path, the ones that are used, without being trained on them. Here each path has its own.
+Departures: plain strided convolutions (released: residual blocks with self-attention), and no ``ad_l2`` loss.
 """
 
 import torch.nn.functional as F

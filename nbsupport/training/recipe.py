@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from nbsupport import chapters
 from nbsupport.config import DataConfig, MatchingConfig, TrainingConfig
 from nbsupport.data import index
 from nbsupport.errors import ConfigError, unknown
@@ -36,16 +37,39 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 
 def matching_config(parameters: Mapping[str, Any]) -> MatchingConfig:
-    """From chapter 4's parameters: those that begin with ``matching_`` and name a field, and the seed."""
-    names = {field.name for field in dataclasses.fields(MatchingConfig)}
-    named = {key.removeprefix("matching_"): value for key, value in parameters.items() if key.startswith("matching_")}
-    return MatchingConfig(**{k: v for k, v in named.items() if k in names}, seed=parameters["seed"])
+    """From chapter 4's parameters: those that begin with ``matching_``, and the seed.
+
+    Raises:
+        ConfigError: a name that begins with ``matching_`` is no parameter; in a notebook, any misspelt parameter.
+    """
+    others = {field.name for field in dataclasses.fields(TrainingConfig)}  # matching_every is one of them
+    own = {key: value for key, value in _set(parameters).items() if key.startswith("matching_") and key not in others}
+    named = {key.removeprefix("matching_"): value for key, value in own.items()}
+    return MatchingConfig.from_mapping({**named, "seed": parameters["seed"]})
 
 
 def training_config(parameters: Mapping[str, Any]) -> TrainingConfig:
-    """From chapter 4's parameters: those that name a field."""
+    """From chapter 4's parameters: those that name a field.
+
+    Raises:
+        ConfigError: a name that neither the chapter nor the configuration has.
+    """
     names = {field.name for field in dataclasses.fields(TrainingConfig)}
-    return TrainingConfig(**{key: value for key, value in parameters.items() if key in names})
+    return TrainingConfig(**{key: value for key, value in _set(parameters).items() if key in names})
+
+
+def _set(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of chapter 4 in a mapping, or in the globals of the chapter; ConfigError for any other name."""
+    chapter = next(chapter for chapter in chapters.all_chapters() if chapter.number == 4)
+    if "In" in parameters:  # the globals of a notebook, of which only the parameters are wanted
+        chapters.check_parameters(parameters, 4)
+        return {key: parameters[key] for key in chapter.parameters if key in parameters}
+    fields = {field.name for field in dataclasses.fields(TrainingConfig)}
+    fields |= {f"matching_{field.name}" for field in dataclasses.fields(MatchingConfig)}
+    for key in parameters:
+        if key not in fields | set(chapter.parameters):
+            raise ConfigError(unknown("parameter of chapter 4", str(key), [*chapter.parameters, *fields]))
+    return dict(parameters)
 
 
 def train(run: Run, parameters: Mapping[int, Mapping[str, Any]]) -> tdanet.TrainedTDANet:

@@ -240,7 +240,7 @@ def _compare(run: Run, trainer: Trainer, score: float | None, best: float, waite
 def _look(run: Run, trainer: Trainer, dataset: Dataset, log: records.Log, last: bool, most: int = 8) -> None:
     """Every `sample_every` steps, and at the end, fill the same few photographs and keep the picture of it."""
     every = trainer.config.sample_every
-    rows = dataset.rows("validation")[:most]
+    rows = _chosen(dataset.rows("validation"), most, trainer.config.seed, "samples")
     if not every or not len(rows) or not (trainer.step % every == 0 or last):
         return
     images = dataset.cache.batch(rows)
@@ -259,8 +259,11 @@ def painter(trainer: Trainer, vocabulary: Vocabulary) -> inpainters.TDANetInpain
 
 
 def validation_l1(trainer: Trainer, dataset: Dataset, most: int = 128) -> float | None:
-    """Mean in-hole L1 on the centre holes of up to `most` validation photographs; None when there are none."""
-    rows = dataset.rows("validation")[:most]
+    """Mean in-hole L1 on the centre holes of up to `most` validation photographs, drawn by the seed; None without any.
+
+    The index is in the order of the files, often by species: its first rows are no sample of it.
+    """
+    rows = _chosen(dataset.rows("validation"), most, trainer.config.seed, "validation")
     if not len(rows):
         return None
     captions, _ = quality.pick_captions(dataset, rows, trainer.config.seed)
@@ -274,11 +277,17 @@ def validation_l1(trainer: Trainer, dataset: Dataset, most: int = 128) -> float 
     return float(np.concatenate(errors).mean())
 
 
+def _chosen(rows: np.ndarray, most: int, seed: int, purpose: str) -> np.ndarray:
+    """At most `most` of the rows, drawn without replacement by the seed, in their order."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(rng.generator(seed, purpose).choice(rows, most, replace=False))
+
+
 def _judge(log: pd.DataFrame, trainer: Trainer, dataset: Dataset, most: int = 500) -> dict:
     """What ``results/tdanet.json`` holds. At most 500 test photographs are judged, chosen by the seed."""
-    config, rows = trainer.config, dataset.rows("test")
-    if len(rows) > most:
-        rows = np.sort(rng.generator(config.seed, "judged").choice(rows, most, replace=False))
+    config = trainer.config
+    rows = _chosen(dataset.rows("test"), most, config.seed, "judged")
     seconds = float(log["seconds"].sum())
     result = {
         "steps": len(log),

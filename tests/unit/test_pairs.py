@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbsupport import inpainters, masks, pairs
+from nbsupport import inpainters, masks, pairs, quality
 from nbsupport.config import DataConfig, MaskConfig, PairsConfig
 from nbsupport.data import index
 from nbsupport.errors import ConfigError, MissingStage, UserError
@@ -348,6 +348,20 @@ def test_a_wave_shows_in_its_own_ring_of_the_spectrum():
 EVERYTHING = dataclasses.replace(
     CONFIG, kinds_each=0, caption_kinds=("matched", "mismatched", "empty"), samples=2, count=10, inpainters=("telea",)
 )
+
+
+def test_a_hole_that_fell_back_to_rectangles_is_counted_as_such(run, noisy):
+    masks.make(run, MaskConfig(kinds=("centre", "object")))  # no photograph has an object here
+    made = pairs.make(run, dataclasses.replace(EVERYTHING, kinds=("centre", "object")))
+    assert set(run.result("pairs")["mask_kinds"]) == {"centre", "rectangles"}
+    assert made.manifest["path"].is_unique and run.result("pairs")["checks_passed"]
+
+
+def test_mismatched_means_the_same_to_the_set_and_to_the_judges(run, noisy):
+    made = pairs.make(run, EVERYTHING)
+    own = made.manifest.query("caption_kind == 'mismatched' and arm == 'spliced'").drop_duplicates("row")
+    told = quality.pick_captions(index.load(run), own["row"].to_numpy(), EVERYTHING.seed)[1]
+    assert own["caption"].tolist() == told
 
 
 def test_every_hole_caption_and_sample_of_a_photograph(run, noisy):

@@ -8,9 +8,9 @@ import torch
 from nbsupport import inpainters, pretrained, quality
 from nbsupport.config import MatchingConfig, TrainingConfig
 from nbsupport.data.captions import Vocabulary
-from nbsupport.errors import ConfigError
+from nbsupport.errors import ConfigError, UserError
 from nbsupport.pretrained import matching as packaged
-from nbsupport.runs import read_json
+from nbsupport.runs import read_json, write_json
 from nbsupport.tdanet.text import words_of
 from nbsupport.training import matching, tdanet
 
@@ -47,6 +47,26 @@ def test_the_card_says_what_the_results_say(run, tmp_path):
     assert f"{result['hole_l1']['tdanet']['value']:.4f}" in card and f"| Pictures seen | {result['images']:,} |" in card
     assert "made by a test" in card and "{" not in card
     assert read_json(tmp_path / "shapes.json")["results"]["tdanet"] == result
+
+
+def test_weights_of_an_unknown_commit_are_refused(run, tmp_path):
+    path = run / "stages" / "tdanet.json"
+    write_json(path, read_json(path) | {"commit": None})
+    with pytest.raises(UserError, match="commit"):
+        pretrained.export(run, "shapes", "made by a test", tmp_path)
+
+
+def test_the_card_says_what_was_switched_off_and_who_is_better_by_all_measures(run, tmp_path):
+    own = {"hole_l1": 0.2, "hole_ssim": 0.4, "st_lpips_alex": 0.3}
+    spread = {name: {"value": value, "low": value, "high": value} for name, value in own.items()}
+    less = {"hole_l1": spread["hole_l1"], "st_lpips_alex": {"value": -0.1, "low": -0.2, "high": -0.05}}
+    report = {"photographs": 7, "measures": {"biharmonic": {"none": spread}, "tdanet": {"matched": spread}}}
+    run.write_result("quality", report | {"against": {"tdanet": {"biharmonic": less}}})
+    pretrained.export(run, "shapes", "made by a test", tmp_path)
+    card = (tmp_path / "shapes.md").read_text()
+    assert "- biharmonic: mixed: better by hole_l1; worse by st_lpips_alex." in card and "| ST-LPIPS |" in card
+    assert "Switched off" not in card and "| Made from | 24 photographs" in card
+    assert "no adversarial loss" in pretrained._more({"weight_adversarial": 0.0}, None)
 
 
 def test_the_card_says_whether_named_colours_were_painted(run, tmp_path):

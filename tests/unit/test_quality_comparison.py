@@ -128,7 +128,7 @@ def test_the_report_sets_the_network_beside_each_baseline(judged):
     ours = table.query("method == 'listener' and caption_kind == 'matched'").sort_values("row")
     theirs = table.query("method == 'telea'").sort_values("row")
     against = report["against"]["listener"]["telea"]
-    assert set(against) == {"hole_l1", "hole_ssim", "ssim"}
+    assert set(against) == set(intervals.MORE_IS_BETTER)
     for name in against:
         assert against[name]["value"] == pytest.approx((theirs[name].to_numpy() - ours[name].to_numpy()).mean())
     assert against["hole_l1"]["low"] > 0
@@ -150,14 +150,51 @@ def test_overlapping_intervals_are_not_called_disjoint():
     def table(shift):
         draw = np.random.default_rng(0)
         names = {"row": np.arange(40), "group": np.arange(40)}
-        values = {name: draw.normal(size=40) for name in intervals.AGAINST}
-        other = {name: draw.normal(size=40) + shift for name in intervals.AGAINST}
+        values = {name: draw.normal(size=40) for name in intervals.MORE_IS_BETTER}
+        other = {name: draw.normal(size=40) + shift for name in intervals.MORE_IS_BETTER}
         first = pd.DataFrame(names | {"method": "net", "caption_kind": "matched"} | values)
         return pd.concat([first, pd.DataFrame(names | {"method": "base", "caption_kind": "none"} | other)])
 
     assert quality.report(table(0.0))["disjoint"]["net"]["base"]["hole_l1"] is False
     assert quality.report(table(3.0))["disjoint"]["net"]["base"]["hole_l1"] is True
     assert quality.report(table(-3.0))["disjoint"]["net"]["base"]["hole_l1"] is True
+
+
+def interval(low, high):
+    return {"value": (low + high) / 2, "low": low, "high": high}
+
+
+def test_a_verdict_rests_on_the_perceptual_distance_too():
+    table = pd.DataFrame({"row": [0, 1, 2] * 2, "group": [0, 1, 2] * 2, "method": ["net"] * 3 + ["telea"] * 3})
+    table["caption_kind"] = ["matched"] * 3 + ["none"] * 3
+    for name, values in {"hole_l1": (0.2, 0.3), "hole_ssim": (0.5, 0.4), "st_lpips_alex": (0.3, 0.2)}.items():
+        table[name] = np.repeat(values, 3) + np.tile([0.0, 0.001, 0.002], 2)
+    table = table.assign(**{name: 0.0 for name in intervals.MORE_IS_BETTER if name not in table})
+    own = quality.report(table)["against"]["net"]["telea"]
+    assert own["st_lpips_alex"]["high"] < 0
+    assert quality.conclusion(own) == "mixed: better by hole_l1, hole_ssim; worse by st_lpips_alex"
+    kinder = own | {"st_lpips_alex": interval(0.1, 0.2)}
+    assert quality.conclusion(kinder) == "better"
+    del kinder["st_lpips_alex"]
+    assert quality.conclusion(kinder).endswith("no perceptual measure was taken")
+    assert quality.conclusion({"hole_l1": interval(-1, 1)}) == "tie"
+    assert quality.conclusion({"hole_ssim": interval(0.1, 0.2), "st_lpips_alex": interval(-1, 1)}) == "worse"
+
+
+def test_a_caption_s_worth_is_named_by_its_share_of_the_error():
+    assert quality.worth(interval(0.001, 0.002), 0.226) == "barely listens"
+    assert quality.worth(interval(0.007, 0.009), 0.2) == "listens a little"
+    assert quality.worth(interval(0.024, 0.026), 0.23) == "clearly listens"
+    assert quality.worth(interval(-0.1, 0.1), 0.2) == "cannot be shown to listen"
+    assert quality.worth(interval(-0.2, -0.1), 0.2) == "is better off with a wrong caption"
+
+
+def test_a_missing_caption_is_explained_only_where_it_costs_more():
+    low, high = {"hole_l1": interval(0.001, 0.002)}, {"hole_l1": interval(0.003, 0.004)}
+    assert "out of distribution" in quality.missing_or_wrong({"mismatched": low, "empty": high}, 0.0)
+    assert "out of distribution" not in quality.missing_or_wrong({"mismatched": low, "empty": high}, 0.1)
+    assert "misleads" in quality.missing_or_wrong({"mismatched": high, "empty": low}, 0.0)
+    assert "cannot be told" in quality.missing_or_wrong({"mismatched": low, "empty": low}, 0.0)
 
 
 def test_infinite_values_are_left_out_and_said_to_be():

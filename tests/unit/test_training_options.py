@@ -285,9 +285,30 @@ def test_forgotten_words_become_unknown_and_padding_stays():
 
 
 def test_configurations_come_from_the_chapter_s_parameters():
-    parameters = {"matching_steps": 7, "matching_dropout": 0.1, "steps": 9, "negate": False, "judged": 5, "seed": 3}
+    parameters = {
+        "matching_steps": 7,
+        "matching_dropout": 0.1,
+        "steps": 9,
+        "negate": False,
+        "judged": 5,
+        "seed": 3,
+        "matching_every": 2,
+    }
     assert recipe.matching_config(parameters) == MatchingConfig(steps=7, dropout=0.1, seed=3)
-    assert recipe.training_config(parameters) == TrainingConfig(steps=9, negate=False, seed=3)
+    assert recipe.training_config(parameters) == TrainingConfig(steps=9, negate=False, matching_every=2, seed=3)
+
+
+def test_a_misspelt_parameter_is_an_error_that_names_the_nearest():
+    for wrong, near in ({"stpes": 9}, "steps"), ({"matching_setps": 9}, "matching_steps"):
+        for build in (recipe.matching_config, recipe.training_config):
+            with pytest.raises(ConfigError, match=f"Did you mean '{near}'"):
+                build({"seed": 3, **wrong})
+    cells = ["", 'run_name = "a"\nsteps = 9', "# Parameters\nbatch_sizes = 4\n"]
+    notebook = {"In": cells, "steps": 9, "batch_sizes": 4, "seed": 3, "table": object()}
+    with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
+        recipe.training_config(notebook)
+    mended = notebook | {"In": [*cells, "# Parameters\nbatch_size = 4\n"], "batch_size": 4}
+    assert recipe.training_config(mended) == TrainingConfig(steps=9, batch_size=4, seed=3)
 
 
 def test_ablations_are_trainings_of_their_own_and_end_in_one_table(tmp_path, monkeypatch):

@@ -229,3 +229,24 @@ def test_mismatched_captions_come_from_other_groups():
     matched, mismatched = quality.pick_captions(data, np.arange(24), seed=0)
     assert matched == [own[0] for own in captions]
     assert all(int(text.split()[1]) // 2 != n // 2 for n, text in enumerate(mismatched))
+    split = data.index["split"].tolist()
+    assert all(split[int(text.split()[1])] == split[n] for n, text in enumerate(mismatched))
+    data.index["captions"] = [
+        ["a bird"] if n != 8 else ["a red bird"] for n in range(24)
+    ]  # only one says another thing
+    assert split[8] == split[0] == "train" and split[2] == "validation"
+    assert quality.pick_captions(data, np.array([0, 2, 8]), seed=0)[1] == ["a red bird", "", "a bird"]
+
+
+def test_the_validation_photographs_are_drawn_and_span_the_species(monkeypatch):
+    data = tdanet_data.dataset(1200)
+    rows = data.rows("validation")  # 300, in the order of the files: ten species of thirty
+    judged = []
+    monkeypatch.setattr(
+        quality, "pick_captions", lambda dataset, rows, seed: (judged.append(rows), ([""] * len(rows),) * 2)[1]
+    )
+    trainer = trainer_for(data)
+    first, again = tdanet.validation_l1(trainer, data), tdanet.validation_l1(trainer, data)
+    assert first == again and np.array_equal(judged[0], judged[1])
+    assert len(judged[0]) == len(set(judged[0].tolist())) == 128
+    assert len(set(np.searchsorted(rows, judged[0]) // 30)) == 10

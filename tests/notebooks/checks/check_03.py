@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from nbsupport import pretrained
 from nbsupport.runs import Run
 from nbsupport.tdanet.walkthrough import BOXES
 
@@ -21,6 +22,8 @@ def check(run: Run) -> None:
     assert result["changes"]["hidden pixels"]["inpainting"] == 0 < result["changes"]["hidden pixels"]["auxiliary"]
     assert result["changes"]["visible pixels"]["auxiliary"] == 0 < result["changes"]["visible pixels"]["inpainting"]
     assert abs(result["attention_sum"] - 1) < 1e-3 and abs(result["texture_sum"] - 1) < 1e-3
+    about = pretrained.describe(result["weights"])["results"]["tdanet"] if result["weights"] else {}
+    assert result["parameters"] == about.get("parameters", result["parameters"]), "not the weights that were named"
     assert result["draws_differ_inside"] > 0 and result["parameters"] > 10_000
     for path, own in result["words"].items():
         assert np.isclose(sum(item["attention"] for item in own), 1, atol=1e-3), path

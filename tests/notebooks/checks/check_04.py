@@ -7,6 +7,7 @@ import numpy as np
 
 from nbsupport import chapters, quality
 from nbsupport.config import TrainingConfig
+from nbsupport.plots.tables import readable
 from nbsupport.runs import Run
 from nbsupport.training import matching, records, tdanet
 
@@ -59,6 +60,11 @@ def _check_quality(run: Run, trained: dict) -> None:
     assert set(report["against"]["tdanet"]) == set(quality.ALL_BASELINES)
     for own in report["against"]["tdanet"].values():
         assert own["hole_l1"]["low"] <= own["hole_l1"]["value"] <= own["hole_l1"]["high"]
+    for name, own in report["against"]["tdanet"].items():
+        assert report["verdicts"][readable(name)] == quality.conclusion(own)
+        assert not report["perceptual"] or report["perceptual"] in quality.better(own), "no perceptual measure judged"
+    off = run.result("switched_off")
+    assert set(off["change"]) == set(quality.ablation.SWITCHED) and off["photographs"] == report["photographs"]
     if report["photographs"] == trained["photographs"]:  # the same photographs, holes, captions and noise
         own = report["measures"]["tdanet"]["matched"]["hole_l1"]["value"]
         assert abs(own - trained["hole_l1"]["tdanet"]["value"]) < 1e-3
