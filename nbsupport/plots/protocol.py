@@ -113,7 +113,9 @@ def conditions(records: Sequence[Mapping]) -> Figure:
         axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axis.set_title(arm)
     axes[0, 0].set_ylabel("AUROC")
-    axes[0, 0].legend(fontsize=8)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.05, 1), ncols=3, fontsize=8
+    )
     plt.close(figure)
     return figure
 
@@ -128,11 +130,12 @@ def sharpness(records: Sequence[Mapping]) -> Figure:
         for at, key, face in ((n - 0.12, "before", COLOURS["spliced"]), (n + 0.12, "after", "white")):
             found = record[key]
             axis.plot([found["low"], found["high"]], [at, at], color=COLOURS["spliced"], lw=1.5)
-            axis.plot(found["value"], at, "o", color=COLOURS["spliced"], mfc=face, label=key if n == 0 else None)
+            name = {"before": "as painted", "after": "sharpness matched"}[key] if n == 0 else None
+            axis.plot(found["value"], at, "o", color=COLOURS["spliced"], mfc=face, label=name)
     axis.axvline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
     axis.set_yticks(range(len(records)), [f"{r['detector']}, seed {r['seed']}" for r in records])
     axis.set(xlabel="AUROC on spliced fakes", ylim=(len(records) - 0.5, -0.5))
-    axis.legend(frameon=False, labels=["as painted", "sharpness matched"])
+    axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     plt.close(figure)
     return figure
 
