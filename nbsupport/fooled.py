@@ -34,12 +34,13 @@ def _result(run: Run, name: str) -> dict[str, Any]:
 
 
 def degradations(result: Mapping[str, Any], detector: str, seed: int, arm: str = "spliced") -> list[tuple]:
-    """(condition, AUROC, loss against clean) of the most harmful first; empty when nothing was degraded."""
+    """(condition, AUROC, change against clean), clean first, then the most harmful; empty when nothing was degraded."""
     own = [r for r in result.get("records", ()) if (r["detector"], r["seed"], r["arm"]) == (detector, seed, arm)]
     clean = next((r["auroc"]["value"] for r in own if r["condition"] == "clean"), None)
     held = [r for r in own if r["condition"] != "clean" and r["auroc"]["value"] is not None]
     held.sort(key=lambda r: r["auroc"]["value"])
-    return [
+    first = [("none (clean)", _cell(r["auroc"]), "–") for r in own if r["condition"] == "clean"]
+    return first + [
         (r["condition"], _cell(r["auroc"]), "–" if clean is None else f"{r['auroc']['value'] - clean:+.2f}")
         for r in held
     ]
@@ -56,6 +57,24 @@ def holes(result: Mapping[str, Any], arm: str = "spliced", least: int = 5) -> li
     ]  # fmt: skip
     own.sort(key=lambda r: r["value"])
     return [(r["by"], r["category"], _cell(r, True), r["pictures"]) for r in own[:MOST]]
+
+
+def missed(result: Mapping[str, Any], arm: str = "spliced") -> str:
+    """Which holes of the table are missed more often than found, and which may be, by where the intervals lie."""
+    rows, best = [], result.get("best", {})
+    for r in result.get("shares", ()):
+        if (r["detector"], r["seed"], r["arm"]) == (best["detector"], best["seed"], arm) and r["by"] == "coverage":
+            rows.append(r)
+    mostly = [r["category"] for r in rows if r["high"] is not None and r["high"] < 0.5]
+    perhaps = [r["category"] for r in rows if r["low"] is not None and r["low"] < 0.5 <= r["high"]]
+    said = []
+    if mostly:
+        said.append(f"Holes of these sizes are missed more often than found: {', '.join(mostly)}.")
+    if perhaps:
+        said.append(f"Of these sizes it is open whether more are found than missed: {', '.join(perhaps)}.")
+    if not said:
+        said.append("Of every size of hole more are found than missed." if rows else "")
+    return " ".join(said) + "\n"
 
 
 def inpainters(result: Mapping[str, Any], arm: str = "spliced") -> list[tuple]:
@@ -92,6 +111,7 @@ def markdown(run: Run) -> str:
     parts.append(
         _table(["By", "Hole", "share found", "pictures"], rows) if rows else "Too few spliced pictures were judged.\n"
     )
+    parts.append(missed(errors))
     parts.append(_crossing(errors, judge))
     parts.append("## Better fills\n")
     parts.append(_fills(errors, judge))
@@ -109,13 +129,23 @@ def _crossing(errors: Mapping[str, Any], judge: Mapping[str, Any]) -> str:
     if not found or found[0]["state"] == "too few":
         return "Too few pictures to say from which size of hole on paint is found.\n"
     own = found[0]
+    first = own["curve"][0] if own["curve"] else None
+    start = (
+        f", from {first['coverage']:.0%} of the picture on ({_cell({**first, 'value': first['auroc']})} there)"
+        if first
+        else ""
+    )
     words = {
         "crosses": f"The AUROC of {own['detector']} stays above {own['target']} from holes of "
         f"{_cell(own, True)} of the picture on.",
-        "always above": f"The AUROC of {own['detector']} is above {own['target']} at every size of hole tried.",
+        "always above": f"The AUROC of {own['detector']} is above {own['target']} in every window of sizes{start}.",
         "never": f"The AUROC of {own['detector']} does not stay above {own['target']} at any size of hole tried.",
     }
-    return words[own["state"]] + "\n"
+    also = (
+        "AUROC ranks fakes against photographs; the shares above count what is called fake at a fixed limit, so that a "
+        "good ranking and many misses can stand side by side."
+    )
+    return f"{words[own['state']]} {also}\n"
 
 
 def _fills(errors: Mapping[str, Any], judge: Mapping[str, Any]) -> str:

@@ -22,7 +22,6 @@ from nbsupport.runs import Run, atomic_path
 
 TABLE = "errors.parquet"
 THRESHOLD = 0.5  # on the calibrated probability
-CONFIDENT = 0.9  # an answer at least this far from the truth is a confident error
 
 #: (label, called fake) -> outcome.
 OUTCOMES = {(1, True): "found", (1, False): "miss", (0, True): "false alarm", (0, False): "passed"}
@@ -116,30 +115,33 @@ def judged(table: pd.DataFrame, paired: pairs.Pairs, holes: masks.MaskSet, photo
     return joined
 
 
-def result(table: pd.DataFrame, everything: pd.DataFrame, config: EvaluationConfig) -> dict[str, object]:
+def result(table: pd.DataFrame, everything: pd.DataFrame, config: ErrorsConfig) -> dict[str, object]:
     """What goes into ``results/errors.json``; `everything` is the score table: its validation split names the best."""
     seed, best = min(comparison.best_on_validation(everything).items())
     once = table.drop_duplicates("path")
     return {
         "threshold": THRESHOLD,
-        "confident": CONFIDENT,
+        "confident": config.confident,
         "confidence": config.confidence,
         "draws": config.draws,
         "best": {"detector": best, "seed": seed},
         "pictures": len(once),
         "photographs": once["image_id"].nunique(),
         "groups": once["group"].nunique(),
-        "counts": counts(table).to_dict("records"),
+        "counts": counts(table, config.confident).to_dict("records"),
         "shares": list(shares(table, config.confidence)),
         "agreement": agreement(table).to_dict("records"),
         "contrasts": list(contrasts(table, config)),
     }
 
 
-def counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Per detector, seed and arm: pictures, errors (misses or false alarms) and confident errors among them."""
+def counts(table: pd.DataFrame, confident: float) -> pd.DataFrame:
+    """Per detector, seed and arm: pictures, errors (misses or false alarms) and confident errors among them.
+
+    An error is confident where the probability lies at least `confident` from the truth.
+    """
     wrong = table["outcome"].isin(["miss", "false alarm"])
-    facts = table.assign(errors=wrong, confident_errors=table["error"] >= CONFIDENT, pictures=1)
+    facts = table.assign(errors=wrong, confident_errors=table["error"] >= confident, pictures=1)
     return facts.groupby([*KEYS, "arm"], sort=False)[["pictures", "errors", "confident_errors"]].sum().reset_index()
 
 
@@ -202,3 +204,19 @@ def contrasts(table: pd.DataFrame, config: EvaluationConfig) -> Iterator[dict[st
             means = {name: values[chosen].mean() if chosen.any() else None
                      for name, chosen in (("missed", missed), ("found", ~missed))}  # fmt: skip
             yield {"detector": detector, "seed": seed, "arm": arm, "quantity": quantity, **means, **found}
+
+
+def reading(found: dict[str, object]) -> str:
+    """The chapter's results in a few lines, in Markdown. Args: found: ``results/errors.json``."""
+    best = found["best"]["detector"], found["best"]["seed"]
+    lines = []
+    for arm, what in (("spliced", "spliced fakes found"), ("original", "photographs accused")):
+        own = next(
+            (r for r in found["shares"] if (r["detector"], r["seed"], r["arm"], r["by"]) == (*best, arm, "all")), None
+        )
+        if own is not None and own["value"] is not None:
+            lines.append(f"- {best[0]}, {what}: {own['value']:.0%} [{own['low']:.0%}, {own['high']:.0%}].")
+    said = [f"{side['arm']}: {', '.join(side['survivors']) or 'nothing'}" for side in found.get("analysed", ())]
+    if said:
+        lines.append(f"- What its wrong answers share, corrected for the number of questions: {'; '.join(said)}.")
+    return "\n".join(lines)

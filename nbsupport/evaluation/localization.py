@@ -126,6 +126,38 @@ def maps_of(
     return found
 
 
+def alike(maps: dict[tuple[str, int], np.ndarray]) -> dict[str, float]:
+    """How much a detector's maps of different pictures are one map: detector -> mean correlation between pairs of them.
+
+    Near 1, the map says how the network is built, and nothing about the picture. Flat maps count as equal.
+
+    Args: maps: of :func:`maps_of`; baselines and the segmentation network are left out. At least two pictures.
+    """
+    found = {}
+    for (name, _), own in maps.items():
+        if name in (*BASELINES, segmentation.NAME) or len(own) < 2 or name in found:
+            continue
+        flat = own.reshape(len(own), -1).astype(np.float64)
+        flat = flat - flat.mean(axis=1, keepdims=True)
+        norm = np.linalg.norm(flat, axis=1)
+        flat = flat / np.where(norm > 1e-9, norm, 1)[:, None]
+        products = flat @ flat.T
+        products[np.ix_(norm <= 1e-9, norm <= 1e-9)] = 1
+        found[name] = float(products[np.triu_indices(len(own), 1)].mean())
+    return found
+
+
+def alike_words(found: dict[str, float], limit: float = 0.9) -> str:
+    """Which detectors show nearly one map for every picture, in a sentence. Args: found: of :func:`alike`."""
+    same = [f"{name} ({value:.2f})" for name, value in found.items() if value >= limit]
+    if not same:
+        return "No detector shows the same map for every picture."
+    return (
+        f"Nearly the same map for every picture (mean correlation): {', '.join(same)}. Such a map shows how the "
+        "network is built, and not what it saw."
+    )
+
+
 def make(run: Run, config: LocalizationConfig) -> Localization:
     """The stage "localization": writes ``localization.parquet`` and ``results/localization.json``.
 
