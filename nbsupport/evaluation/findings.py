@@ -75,14 +75,6 @@ def _finding(results, question: str, figure: str, source: str | None, expected: 
     numbers = {"number": found["value"], "low": found["low"], "high": found["high"]}
     place = {"figure": figure, "section": SECTIONS[figure], "source": source}
     return {"question": question, "claim": claim, "verdict": said, **numbers, **place}
-        "question": question,
-        "claim": claim,
-        "verdict": said,
-        **numbers,
-        "figure": figure,
-        "section": SECTIONS[figure],
-        "source": source,
-    }
 
 
 _FIXED = {

@@ -8,8 +8,8 @@ import pytest
 
 from nbsupport import fooled, rng
 from nbsupport.config import ErrorsConfig
-from nbsupport.evaluation import analysis, escape, findings, properties
-from nbsupport.runs import Run
+from nbsupport.evaluation import analysis, errors, escape, findings, localization, properties
+from nbsupport.runs import Run, project_root
 
 CONFIG = ErrorsConfig(draws=80)
 
@@ -206,6 +206,82 @@ def test_the_page_lists_the_worst_first():
         for c, v in (("clean", 0.9), ("jpeg 80", 0.8), ("blur 1", 0.6))
     ]
     assert fooled.degradations({"records": lines}, "net", 0) == [
+        ("none (clean)", "0.90 [0.80, 1.00]", "–"),
         ("blur 1", "0.60 [0.50, 0.70]", "-0.30"),
         ("jpeg 80", "0.80 [0.70, 0.90]", "-0.10"),
     ]
+
+
+def test_an_interval_that_reaches_below_one_half_settles_nothing():
+    def sizes(*ends):
+        rows = [
+            {
+                "detector": "net",
+                "seed": 0,
+                "arm": "spliced",
+                "by": "coverage",
+                "category": f"bin {n}",
+                "low": a,
+                "high": b,
+            }
+            for n, (a, b) in enumerate(ends)
+        ]
+        return fooled.missed({"best": {"detector": "net", "seed": 0}, "shares": rows})
+
+    assert "missed more often than found: bin 0" in sizes((0.1, 0.4), (0.6, 0.9))
+    assert "open whether more are found than missed: bin 1" in sizes((0.6, 0.9), (0.4, 0.7))
+    assert "Of every size of hole more are found" in sizes((0.6, 0.9), (0.5, 0.7))
+
+
+def test_a_curve_above_the_target_says_from_where_and_that_it_is_a_ranking():
+    own = {"detector": "net", "seed": 0, "arm": "spliced", "target": 0.75, "value": None, "low": None, "high": None}
+    curve = [{"coverage": 0.04, "auroc": 0.8, "low": 0.76, "high": 0.85}]
+    text = fooled._crossing(
+        {"crossings": [own | {"state": "always above", "curve": curve}]}, {"detector": "net", "seed": 0}
+    )
+    assert "from 4% of the picture on (0.80 [0.76, 0.85] there)" in text and "ranks" in text
+
+
+def test_more_mass_in_the_hole_is_no_evidence_for_a_map_that_does_not_find_it(results):
+    assert "it looks at the paint, and not only at the seam" in findings.compose(results)[1]["claim"]
+    findings.read(results, findings.compose(results)[0]["source"]).update(value=-0.05, low=-0.1, high=0.02)
+    pointing, seam, *_ = findings.compose(results)
+    assert pointing["verdict"] == "tie" and seam["verdict"] == "supported"
+    assert "no evidence that it looks at the paint" in seam["claim"]
+
+
+def test_findings_name_sections_that_the_chapter_has(results):
+    import json
+
+    cells = json.loads((project_root() / "notebooks" / "08_error_analysis.ipynb").read_text("utf-8"))["cells"]
+    heads = {line[3:].strip() for cell in cells for line in cell["source"] if line.startswith("## ")}
+    assert {finding["section"] for finding in findings.compose(results)} <= heads
+
+
+def test_maps_that_are_all_alike_are_said_to_be():
+    draw = np.random.default_rng(0)
+    one = draw.random((8, 8)).astype(np.float32)
+    maps = {("same", 0): np.stack([one] * 4), ("own", 0): draw.random((4, 8, 8)).astype(np.float32),
+            ("flat", 0): np.zeros((4, 8, 8), np.float32), ("centre", 0): np.stack([one] * 4)}  # fmt: skip
+    found = localization.alike(maps)
+    assert set(found) == {"same", "own", "flat"} and found["same"] == pytest.approx(1) == found["flat"]
+    text = localization.alike_words(found)
+    assert "same (1.00), flat (1.00)" in text and "own" not in text
+    assert "No detector" in localization.alike_words({"own": found["own"]})
+
+
+def test_the_chapter_s_summary_follows_its_shares():
+    def result(value, survivors):
+        share = {
+            "detector": "net",
+            "seed": 0,
+            "arm": "spliced",
+            "by": "all",
+            **interval(value, value - 0.1, value + 0.1),
+        }
+        analysed = [{"arm": "spliced", "survivors": survivors}]
+        return {"best": {"detector": "net", "seed": 0}, "shares": [share], "analysed": analysed}
+
+    assert "spliced fakes found: 70% [60%, 80%]" in errors.reading(result(0.7, []))
+    assert "spliced: nothing" in errors.reading(result(0.7, []))
+    assert "spliced: coverage" in errors.reading(result(0.7, ["coverage"]))
