@@ -102,3 +102,18 @@ def leak_of_variants(dataset: Dataset, variants: int) -> float:
     alone = np.arange(len(photograph))
     split = splits.assign(alone, labels, config.validation_fraction, config.test_fraction, config.seed)
     return float(splits.leaked(photograph, split)[split != "train"].mean())
+
+
+def words_reading(captions: Iterable[str]) -> str:
+    """How the words of captions are spread, in a sentence: a long tail, or the cliff that a template leaves."""
+    counts = sorted(Counter(token for text in captions for token in tokenise(text)).values(), reverse=True)
+    if not counts:
+        return "There are no captions."
+    once, ten = sum(count == 1 for count in counts) / len(counts), sum(counts[:10]) / sum(counts)
+    shape = (
+        "a long tail, as in human language" if once >= 0.2 else "a cliff and hardly a tail, as captions of a template"
+    )
+    return (
+        f"{len(counts):,} different words; the ten most frequent make up {ten:.0%} of all, and {once:.0%} of the words "
+        f"occur once: **{shape}**."
+    )

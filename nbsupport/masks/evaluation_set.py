@@ -210,3 +210,13 @@ def hidden_parts(masks: MaskSet, parts: pd.DataFrame) -> pd.DataFrame:
         hidden = masks.packed[numbers, bit // 8] >> (7 - bit % 8) & 1
         columns[kind] = pd.Series(hidden, dtype=float).groupby(parts["part"].to_numpy()).mean()
     return pd.DataFrame(columns)
+
+
+def hidden_reading(shares: pd.DataFrame) -> str:
+    """Which part each kind of hole hides most and least, in Markdown. Args: shares: of :func:`hidden_parts`."""
+    lines = []
+    for kind in shares:
+        most, least = shares[kind].idxmax(), shares[kind].idxmin()
+        ends = [f"{part} ({shares.loc[part, kind]:.0%})" for part in (most, least)]
+        lines.append(f"- `{kind}`: most often {ends[0]}, least {ends[1]}.")
+    return "\n".join(lines)

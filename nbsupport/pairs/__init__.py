@@ -14,10 +14,10 @@ from nbsupport.pairs.exports import export
 from nbsupport.pairs.making import make
 from nbsupport.pairs.planning import ARMS, COLUMNS, PARTNERS, REAL, classes, plan
 from nbsupport.pairs.store import Pairs, load
-from nbsupport.pairs.summary import differences
+from nbsupport.pairs.summary import differences, reading
 from nbsupport.pairs.verification import verify, verify_run
 
 __all__ = [
     "ARMS", "COLUMNS", "PARTNERS", "REAL", "Pairs", "classes", "differences", "export", "load", "make", "plan",
-    "verify", "verify_run",
+    "reading", "verify", "verify_run",
 ]  # fmt: skip

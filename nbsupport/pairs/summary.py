@@ -1,5 +1,7 @@
 """The numbers of a paired set that the book prints, computed from its cache in constant memory."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -79,3 +81,25 @@ def differences(pairs: Pairs, masks: MaskSet) -> pd.DataFrame:
         records, columns=["hole_l1", "mean_colour_l1", "outside_l1", "outside_changed"], index=fake.index
     )
     return fake[["image_id", "split", "arm", "inpainter", "mask_kind", "coverage"]].join(numbers)
+
+
+def reading(found: Mapping[str, Mapping[str, float]]) -> str:
+    """How the arms differ from photographs outside the hole and in fine detail, in Markdown.
+
+    Args: found: ``results/fake_set.json``: by arm ``high_frequency_ratio`` (mean power over that of the photographs,
+        upper half of the frequencies) and ``outside_difference_grey_levels``.
+    """
+    ratios, outside = found["high_frequency_ratio"], found["outside_difference_grey_levels"]
+    lines = []
+    for arm, ratio in ratios.items():
+        side = "about as much as" if abs(ratio - 1) < 0.02 else "more than" if ratio > 1 else "less than"
+        lines.append(f"- `{arm}`: {ratio:.2f} of the photographs' power at fine detail ({side} they have).")
+    if ratios:
+        nearest = min(ratios, key=lambda arm: abs(ratios[arm] - 1))
+        lines.append(f"- Closest to photographs in fine detail: `{nearest}`.")
+    changed = [f"`{arm}` by {value:.2f} grey levels" for arm, value in outside.items() if value > 0]
+    same = [f"`{arm}`" for arm, value in outside.items() if value == 0]
+    lines.append(
+        f"- Outside the hole, changed: {', '.join(changed) or 'none'}; unchanged: {', '.join(same) or 'none'}."
+    )
+    return "\n".join(lines)

@@ -117,7 +117,9 @@ def distances(profile: pd.DataFrame, reach: int = 16) -> Figure:
     shown = profile[(profile.index >= -reach) & (profile.index <= reach)]
     axis.axvspan(min(shown.index.min(), -1), 0, color=COLOURS["hole"], alpha=0.15, lw=0)
     for arm, style in zip(shown.columns, _STYLES, strict=False):
-        axis.plot(shown.index, shown[arm], style, color=COLOURS.get(arm), label=arm, lw=2)
+        for part in (shown[shown.index < 0], shown[shown.index > 0]):  # nothing lies between -1 and 1
+            label = arm if part.index.min() > 0 or not (shown.index > 0).any() else None
+            axis.plot(part.index, part[arm], style, color=COLOURS.get(arm), label=label, lw=2)
     axis.set_xlabel("pixels from the hole's edge (left of 0: in the hole)")
     axis.set_ylabel("mean |difference|\n(grey levels)")
     axis.set_ylim(bottom=0)

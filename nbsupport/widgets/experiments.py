@@ -146,3 +146,19 @@ def _judged(session: Session, fills: Sequence[Filled], names: Sequence[str], col
         *_, (_, vote, verdict) = _told(session, filled.spliced)
         rows.append((name, in_hole(filled, filled.original), vote, verdict))
     return pd.DataFrame(rows, columns=[column, "hole_l1", "vote", "verdict"])
+
+
+def painters_reading(table: pd.DataFrame, painter: str) -> str:
+    """How the vote on one painter's fill compares with that on others', in a sentence: an anecdote, and said to be one.
+
+    Args: table: of :func:`change_painter`. painter: the one on whose fakes the detectors were trained.
+    """
+    votes = table.set_index("painter")["vote"]
+    if painter not in votes or len(votes) < 2:
+        return "Only one painter was asked."
+    others = votes.drop(painter)
+    above, called = int((others > votes[painter]).sum()), table.loc[table["verdict"] == "inpainted", "painter"].tolist()
+    return (
+        f"The vote on {painter}'s fill is {votes[painter]:.2f}; {above} of {len(others)} other painters get a higher "
+        f"one in this hole. Called *inpainted*: {', '.join(called) or 'none'}."
+    )

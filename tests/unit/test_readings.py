@@ -122,3 +122,44 @@ def test_winners_and_the_summary():
         and "blur" not in text
         and "flagged on spliced fakes: outside" in text
     )
+
+
+def test_sentences_of_other_chapters_follow_their_numbers():
+    import pandas as pd
+
+    from nbsupport import masks, pairs
+    from nbsupport.data import summary
+    from nbsupport.detectors.ensembles import report
+    from nbsupport.widgets import experiments
+
+    human = ["the red bird sat near a fence"] * 3 + [f"word{n} bird" for n in range(20)]
+    assert "a long tail" in summary.words_reading(human)
+    assert "a cliff" in summary.words_reading(["this bird has a red crown", "this bird has a blue wing"] * 50)
+    assert "no captions" in summary.words_reading([])
+
+    shares = pd.DataFrame({"part": {"tail": 0.18, "nape": 0.6}, "centre": {"tail": 0.7, "nape": 0.1}})
+    text = masks.hidden_reading(shares)
+    assert "`part`: most often nape (60%), least tail (18%)" in text and "`centre`: most often tail (70%)" in text
+
+    found = {"high_frequency_ratio": {"reconstructed": 1.2, "regenerated": 0.7, "spliced": 0.99},
+             "outside_difference_grey_levels": {"regenerated": 3.1, "spliced": 0.0}}  # fmt: skip
+    text = pairs.reading(found)
+    assert "`reconstructed`: 1.20 of the photographs' power at fine detail (more than" in text
+    assert "`regenerated`: 0.70" in text and "Closest to photographs in fine detail: `spliced`" in text
+    assert "unchanged: `spliced`" in text
+    found["outside_difference_grey_levels"]["spliced"] = 0.4
+    assert "unchanged: none" in pairs.reading(found)
+
+    def compared(value, verdict, winners):
+        own = {"ensemble": "soft_vote", "arm": "spliced", "against": "a", "reference": report.BEST, "verdict": verdict,
+               "by_groups": ci(value, value - 0.01, value + 0.01)}  # fmt: skip
+        return {"comparisons": [own], "winners": winners}
+
+    assert "No ensemble is shown" in report.reading(compared(0.0, "tie", []))
+    assert "above the best member somewhere: soft_vote" in report.reading(compared(0.1, "higher", ["soft_vote"]))
+    assert "lower: 1 of 1" in report.reading(compared(-0.1, "lower", []))
+
+    table = pd.DataFrame({"painter": ["tdanet", "telea"], "vote": [0.9, 0.3], "verdict": ["inpainted", "real"]})
+    assert "0 of 1 other painters" in experiments.painters_reading(table, "tdanet")
+    assert "1 of 1 other painters" in experiments.painters_reading(table.assign(vote=[0.2, 0.3]), "tdanet")
+    assert "Only one painter" in experiments.painters_reading(table.head(1), "tdanet")

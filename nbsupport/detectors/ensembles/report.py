@@ -162,3 +162,23 @@ def explains(metrics: list[dict], pairs: list[dict], best: dict[tuple[int, str],
         gains = {"gain_over_mean": vote - float(np.mean(single)), "gain_over_best": vote - found[best[seed, arm]]}
         records.append({"seed": seed, "arm": arm, **gains, "spread": max(single) - min(single), **own})
     return records
+
+
+def reading(found: dict) -> str:
+    """Whether any ensemble beats its best member, and what that rests on, in Markdown. Args: found: the report."""
+    asked = [own for own in found["comparisons"] if own["reference"] == BEST]
+    lines = []
+    if found["winners"]:
+        lines.append(f"- Shown to be above the best member somewhere: {', '.join(found['winners'])}.")
+    else:
+        lines.append("- No ensemble is shown to be above its best member on any kind of fake.")
+    for verdict in ("higher", "lower", "tie"):
+        count = sum(own["verdict"] == verdict for own in asked)
+        lines.append(f"- {verdict}: {count} of {len(asked)} comparisons with the best member.")
+    if asked:
+        top = max(asked, key=lambda own: own["by_groups"]["value"])
+        lines.append(
+            f"- The largest difference in AUROC is that of {top['ensemble']} on `{top['arm']}` fakes: "
+            f"{comparison.words(top['by_groups'])} against {top['against']} ({top['verdict']})."
+        )
+    return "\n".join(lines)
