@@ -2,7 +2,8 @@
 
 ``detectors/<set>/`` holds one safetensors file for each detector, ``detectors.json`` (their records with temperature,
 shift and threshold; what they said of the validation pictures, from which bands and trust are fitted again; metrics on
-the test split) and ``README.md``, the model card. Not here: asking them (``detectors.predict``) and TDANet's weights.
+the test split), ``kind.safetensors`` (which pictures they know: ``detectors.kind``) and ``README.md``, the model card.
+Not here: asking them (``detectors.predict``) and TDANet's weights.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 from scipy.special import expit
 
 from nbsupport import pairs, pretrained, runs
-from nbsupport.detectors import predict, scores
+from nbsupport.detectors import kind, predict, scores
 from nbsupport.errors import ConfigError, unknown
 from nbsupport.runs import Run
 from nbsupport.training import checkpoints
@@ -40,6 +41,8 @@ On test photographs (area under the ROC curve; 95 % interval from a bootstrap ov
 | detector | parameters | {arms} |
 | --- | --- |{lines} --- |
 {rows}
+
+**Kind.** {kinds}
 
 **Licence.** The weights are under the licence of this repository. {data_licence}
 **Use.** Research on inpainting and its detection, and the demo. They learnt one painter's traces in small pictures of
@@ -84,6 +87,11 @@ def load_all(name: str) -> tuple[list[predict.Trained], pd.DataFrame]:
     """The detectors of a set, and what they said of validation pictures: columns ``label, group`` and each detector."""
     about = describe(name)
     return [load(f"{name}/{detector}") for detector in about["detectors"]], pd.DataFrame(about["validation"])
+
+
+def kind_of(name: str) -> kind.Kind | None:
+    """Which pictures the detectors of a set know; None for a set that was exported before this was kept."""
+    return kind.load(folder() / name, describe(name).get("kind"))
 
 
 def validation_table(run: Run, chosen: Sequence[tuple[str, int]]) -> pd.DataFrame:
@@ -135,6 +143,11 @@ def export(run: Run, name: str, detectors: Sequence[str], command: str, target: 
     chosen = [(detector, held[detector]) for detector in detectors]
     about = _describe(run, name, chosen)
     about["half_precision"] = _moved(run, chosen, halved)
+    known = kind.of_run(run, [predict.load(run, *own) for own in chosen])
+    if known is not None:
+        known.save(place)
+    about["kind"] = known and known.to_mapping()
+    about["fit"] = run.require("index")["config"].get("fit", "crop")
     runs.write_json(place / "detectors.json", about)
     with runs.atomic_path(place / "README.md") as temporary:
         temporary.write_text(_card(about, place, command), "utf-8")
@@ -184,6 +197,16 @@ def _moved(run: Run, chosen: Sequence[tuple[str, int]], halved: dict) -> dict[st
     return {"largest": largest, "pictures": len(rows)}
 
 
+def _kinds(about: dict | None) -> str:
+    if about is None:
+        return "Not known: there were too few photographs to learn which pictures these detectors know."
+    rates = ", ".join(f"{share:.0%} ({name})" for name, share in about["rates"].items())
+    return (
+        f"Taken for *{kind.SENTENCE}*, so without a verdict, of validation pictures: {rates}. Other subjects are "
+        "noticed less often than another sharpness."
+    )
+
+
 def _card(about: dict, place: Path, command: str) -> str:
     arms = sorted({m["arm"] for held in about["detectors"].values() for m in held["metrics"]})
     rows = []
@@ -207,6 +230,7 @@ def _card(about: dict, place: Path, command: str) -> str:
         arms=" | ".join(arms) or "test",
         lines=" --- |" * max(0, len(arms) - 1),
         rows="\n".join(rows),
+        kinds=_kinds(about["kind"]),
         data_licence=pretrained.LICENCES[about["dataset"]],
         first=next(iter(about["detectors"])),
         detectors=" ".join(about["detectors"]),
