@@ -207,15 +207,20 @@ def _starts(length: int, size: int) -> list[int]:
     return sorted({*range(0, length - size, size // 2), length - size})
 
 
-def find_files(paths: Sequence[Path]) -> Iterator[Path]:
+def find_files(paths: Sequence[Path], saved: Path | None = None) -> Iterator[Path]:
     """Files as they are given, and the pictures in folders by name, in order.
+
+    What lies in the folder `saved`, or in one with a ``findings.jsonl``, are heat maps of ours and no photographs.
 
     Raises:
         ConfigError: a path that does not exist, or a folder without a picture.
     """
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            own = {found.parent.resolve() for found in path.rglob("findings.json*")}
+            own |= {saved.expanduser().resolve()} - {path.resolve()} if saved else set()
+            pictures = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            found = [p for p in pictures if p.parent.resolve() not in own or _photograph(p)]
             if not found:
                 raise ConfigError(f"The folder '{path}' holds no picture ({', '.join(SUFFIXES)}).")
             yield from found
@@ -223,6 +228,11 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
         else:
             raise ConfigError(f"There is no file or folder '{path}'.")
+
+
+def _photograph(path: Path) -> bool:
+    """Whether a file beside findings is none of our heat maps, which begin with five digits."""
+    return not (path.suffix == ".png" and path.name[:5].isdigit() and path.name[5:6] == "_")
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Verdicts on files: thresholds that keep their promise, trust that counts, heat where the paint is, bad files told."""
 
 import json
+import shutil
 
 import cv2
 import detector_data
@@ -165,7 +166,7 @@ def test_what_is_left_and_right_of_the_middle_counts():
 
 def test_the_highest_of_several_is_as_rare_as_one_alone():
     draw = np.random.default_rng(0)
-    real = draw.beta(1, 4, 4000)
+    real = draw.beta(1, 4, 40_000)
     highest = draw.beta(1, 4, (4000, 5)).max(axis=1)
     told = np.array([views.corrected(value, 5, real) for value in highest])
     for edge in (0.3, 0.5):
@@ -198,6 +199,7 @@ def test_a_picture_of_another_kind_gets_no_verdict(run, tmp_path, monkeypatch):
     Image.fromarray(detector_data.photograph(3, 32)).save(path)
     assert inspector.inspect(path).verdict != inspection.OTHER
     assert (run / "checkpoints/kind/kind.json").exists()
+    shutil.rmtree(run / "checkpoints/kind")
 
 
 def invoke(*arguments):
@@ -214,11 +216,67 @@ def test_the_command_tells_saves_and_survives_bad_files(run, tmp_path):
     found = invoke(album, "--run", run.path, "--save", tmp_path / "out")
     assert found.exit_code == 0, found.output
     assert "[b].png" in found.output and found.output.count("not read") >= 2 and "Unsure between" in found.output
-    kept = json.loads((tmp_path / "out/findings.json").read_text())
-    assert len(kept["findings"]) == 3 and kept["band"]["allowed"] == 0.2
+    kept = [json.loads(line) for line in (tmp_path / "out/findings.jsonl").read_text().splitlines()]
+    assert len(kept) == 3 and kept[0]["by"] == "the run seen"
     assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["00000_a [b].png"]
     lines = invoke(album, "--run", run.path, "--json").stdout.splitlines()
     assert [bool(json.loads(line)["problem"]) for line in lines] == [False, True, True]
+
+
+def test_what_was_done_is_kept_and_heat_maps_are_not_judged(run, tmp_path, monkeypatch):
+    album = tmp_path / "album"
+    album.mkdir()
+    for number in range(3):
+        Image.fromarray(detector_data.photograph(number, 80)).save(album / f"{number}.png")
+    looked = []
+    inspect = inspection.Inspector.inspect
+
+    def stopped(self, path, heat=True):
+        if len(looked) == 2:
+            raise KeyboardInterrupt
+        looked.append(path.name)
+        return inspect(self, path, heat)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inspection.Inspector, "inspect", stopped)
+        assert invoke(album, "--run", run.path, "--save", album / "found").exit_code == 130
+    with open(album / "found/findings.jsonl", "a") as file:
+        file.write('{"path": "cut o')
+
+    def watched(self, path, heat=True):
+        looked.append(path.name)
+        return inspect(self, path, heat)
+
+    monkeypatch.setattr(inspection.Inspector, "inspect", watched)
+    again = invoke(album, "--run", run.path, "--save", album / "found")
+    assert again.exit_code == 0 and looked == ["0.png", "1.png", "2.png"], again.output
+    assert len(list((album / "found").glob("*.png"))) == 3
+    lines = invoke(album, "--run", run.path, "--save", album / "found", "--json").stdout.splitlines()
+    assert [json.loads(line)["path"][-5:] for line in lines] == ["0.png", "1.png", "2.png"] and len(looked) == 3
+
+
+def test_nothing_read_is_a_failure_and_a_full_disk_names_its_folder(run, tmp_path, monkeypatch):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    found = invoke(tmp_path / "broken.png", "--run", run.path)
+    assert found.exit_code == 1 and "could be read" in found.output
+    Image.fromarray(detector_data.photograph(1, 80)).save(tmp_path / "good.png")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(inspection, "overlay", full)
+    found = invoke(tmp_path / "good.png", "--run", run.path, "--save", tmp_path / "out")
+    assert found.exit_code == 1 and "No space left" in found.output and "--save" in found.output
+
+
+def test_without_a_run_the_package_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("NBSUPPORT_RUNS", str(tmp_path / "none"))
+    Image.fromarray(detector_data.photograph(1, 80)).save(tmp_path / "x.png")
+    for asked in ((), ("--run", "cub64"), ("--packaged", "synthetic64")):
+        found = invoke(tmp_path / "x.png", *asked)
+        name = "synthetic64" if asked[:1] == ("--packaged",) else "cub64"
+        assert found.exit_code == 0 and f"the package's set {name}" in found.output, found.output
+    assert "cub64" in invoke(tmp_path / "x.png", "--packaged", "cub46").output
 
 
 def test_what_is_missing_is_named(run, tmp_path):
