@@ -179,6 +179,8 @@ def enlarged(pictures: np.ndarray, factors: Sequence[float] = (1.5, 2)) -> dict[
 
 def of_run(run: Run, trained: Sequence[predict.Trained]) -> Kind | None:
     """The kind of a run's training photographs, fitted once and kept in ``checkpoints/``; None where they are few."""
+    if run.record("pairs") is None:
+        return None
     key = {"detectors": run.require("detectors")["fingerprint"], "names": [t.name for t in trained]}
     folder = run / "checkpoints" / "kind"
     if (folder / "kind.json").exists() and (held := read_json(folder / "kind.json"))["of"] == key:
