@@ -14,9 +14,10 @@ import pandas as pd
 from safetensors.torch import load_file
 from scipy.special import expit
 
-from nbsupport import pairs, pretrained, runs
-from nbsupport.detectors import kind, predict, scores
+from nbsupport import masks, pairs, pretrained, runs
+from nbsupport.detectors import heatmaps, kind, predict, scores
 from nbsupport.errors import ConfigError, unknown
+from nbsupport.evaluation import statistics
 from nbsupport.runs import Run
 from nbsupport.training import checkpoints
 
@@ -147,6 +148,7 @@ def export(run: Run, name: str, detectors: Sequence[str], command: str, target: 
     if known is not None:
         known.save(place)
     about["kind"] = known and known.to_mapping()
+    about["heat"] = _heat(run, chosen)
     about["fit"] = run.require("index")["config"].get("fit", "crop")
     runs.write_json(place / "detectors.json", about)
     with runs.atomic_path(place / "README.md") as temporary:
@@ -205,6 +207,39 @@ def _kinds(about: dict | None) -> str:
         f"Taken for *{kind.SENTENCE}*, so without a verdict, of validation pictures: {rates}. Other subjects are "
         "noticed less often than another sharpness."
     )
+
+
+def _heat(run: Run, chosen: Sequence[tuple[str, int]]) -> dict[str, dict | None]:
+    """How much denser each detector's heat map is in the hole of a spliced validation fake than everywhere: {value,
+    low, high} over groups, 1 is chance. None: there are no maps, or fewer than eight such fakes."""
+    if run.record("masks") is None:
+        return dict.fromkeys((name for name, _ in chosen), None)
+    paired, drawn = pairs.load(run), masks.load(run)
+    table = paired.manifest
+    table = table[(table["split"] == "validation") & (table["arm"] == "spliced")].drop_duplicates("image_id")
+    table = table.iloc[: 2 * _COMPARED]
+    found: dict[str, dict | None] = {}
+    for name, seed in chosen:
+        trained = predict.load(run, name, seed)
+        found[name] = None
+        if len(table) < 8 or heatmaps.target_layer(trained) is None:
+            continue
+        maps = heatmaps.grad_cam(trained, np.stack([np.asarray(paired.cache[row]) for row in table.index]))
+        holes = [drawn.of(*own) for own in zip(table["image_id"], table["mask_kind"], strict=True)]
+        density = [
+            float(own[hole].sum() / max(own.sum(), 1e-9) / max(hole.mean(), 1e-9)) if own.any() else 1.0
+            for own, hole in zip(maps, holes, strict=True)
+        ]
+        means = pd.Series(density).groupby(table["group"].to_numpy()).mean().to_numpy()
+        generator = np.random.default_rng(0)
+        draws = generator.choice(means, (1000, len(means))).mean(axis=1)
+        found[name] = statistics.interval(float(means.mean()), draws)
+    return found
+
+
+def no_heat(about: dict) -> set[str]:
+    """Detectors of a set whose heat maps are known to be no better than chance (an interval that holds 1)."""
+    return {name for name, own in (about.get("heat") or {}).items() if own and (own["low"] or 0) <= 1}
 
 
 def _card(about: dict, place: Path, command: str) -> str:

@@ -74,6 +74,7 @@ class Jury:
             raise MissingStage("There are no trained detectors here.")
         self.title, self.trained, self.dataset = title, list(trained), dataset
         self.fit, self.kind = fit, kind
+        self.no_heat: set[str] = set()  # detectors whose maps are no better than chance
         sizes = {t.record["image_size"] for t in self.trained}
         if len(sizes) > 1:
             raise UserError(f"These detectors are made for pictures of different sizes: {sorted(sizes)}.")
@@ -105,7 +106,9 @@ class Jury:
         trained, table = packaged.load_all(name)
         about = packaged.describe(name)
         kind = packaged.kind_of(name)
-        return cls(f"the package ({name})", trained, table, about["dataset"], about.get("fit", "crop"), kind)
+        jury = cls(f"the package ({name})", trained, table, about["dataset"], about.get("fit", "crop"), kind)
+        jury.no_heat = packaged.no_heat(about)
+        return jury
 
     @property
     def detectors(self) -> tuple[str, ...]:
@@ -190,10 +193,15 @@ class Jury:
         Raises:
             ConfigError: a detector that looks at no places, or no such name.
         """
+        if name in self.no_heat:
+            raise ConfigError(f"On validation pictures the maps of {name} are no better than chance: none is shown.")
         if name == SOFT_VOTE:
-            maps = [self._map(t, picture) for t in self.trained if self._layers[t.name] is not None]
+            shown = [t for t in self.trained if self._layers[t.name] is not None and t.name not in self.no_heat]
+            maps = [self._map(t, picture) for t in shown]
             if not maps:
-                raise ConfigError("None of these detectors looks at places, so there is no heat map.")
+                raise ConfigError(
+                    "None of these detectors looks at places (better than chance): there is no heat map."
+                )
             return np.mean(maps, axis=0)
         for trained in self.trained:
             if trained.name == name:

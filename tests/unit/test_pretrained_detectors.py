@@ -82,6 +82,22 @@ def test_an_export_says_which_pictures_it_knows(run, tmp_path, monkeypatch):
     assert not known.knows(trained, np.full((1, 32, 32, 3), (0, 255, 0), np.uint8))[0]
 
 
+def test_maps_that_are_no_better_than_chance_are_left_out(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    detector_data.make_masks(run)
+    place = packaged.export(run, "tiny", NAMES, "made by a test")
+    about = read_json(place / "detectors.json")
+    measured = about["heat"]["residual_net"]
+    assert about["heat"]["power_spectrum"] is None and measured["low"] <= measured["value"] <= measured["high"]
+    jury, picture = Jury.of_package("tiny"), detector_data.photograph(3, 32)
+    jury.no_heat = packaged.no_heat({"heat": {"residual_net": {"value": 1.1, "low": 0.9, "high": 1.3}}})
+    for name in ("residual_net", "soft vote"):
+        with pytest.raises(ConfigError, match="chance"):
+            jury.heat(picture, name)
+    jury.no_heat = packaged.no_heat({"heat": {"residual_net": {"value": 1.3, "low": 1.1, "high": 1.5}}})
+    assert jury.heat(picture, "residual_net").shape == (32, 32)
+
+
 def test_what_cannot_be_exported_or_loaded_says_why(run, exported, monkeypatch):
     with pytest.raises(ConfigError, match="residual_net"):
         packaged.export(run, "other", ["residual"], "x")
