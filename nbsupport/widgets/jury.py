@@ -199,9 +199,7 @@ class Jury:
             shown = [t for t in self.trained if self._layers[t.name] is not None and t.name not in self.no_heat]
             maps = [self._map(t, picture) for t in shown]
             if not maps:
-                raise ConfigError(
-                    "None of these detectors looks at places (better than chance): there is no heat map."
-                )
+                raise ConfigError("None of these detectors looks at places (better than chance): there is no heat map.")
             return np.mean(maps, axis=0)
         for trained in self.trained:
             if trained.name == name:
