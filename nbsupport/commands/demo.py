@@ -5,20 +5,24 @@ import json
 import os
 import socket
 import tempfile
-import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nbsupport.commands.common import out, plain, readable_errors
 from nbsupport.errors import UserError
 
+if TYPE_CHECKING:
+    from voila.app import Voila
+
 ADDRESS = "127.0.0.1"
 #: What the page needs beyond the package's own dependencies (the extra ``demo``).
 NEEDED = ("voila", "ipycanvas", "ipywidgets")
 _LARGEST_MESSAGE = 64 << 20  # bytes: an uploaded file is one message
+_IDLE = 300  # seconds after which a kernel without a page is ended
 
 
 @readable_errors
@@ -57,8 +61,14 @@ def demo(
         page = Path(place) / "demo.ipynb"
         page.write_text(json.dumps(page_source(folder)), "utf-8")
         link = f"http://{ADDRESS}:{port}/"
-        out.print(f"The demo is at {plain(link)} (this machine only). End it with Ctrl-C.")
-        serve(page, port, None if no_browser else link)
+
+        def ready() -> None:
+            out.print(f"The demo is at {plain(link)} (this machine only). End it with Ctrl-C.")
+            if not no_browser:
+                webbrowser.open(link)
+
+        out.print("The demo is starting …")
+        serve(page, port, ready)
     out.print("The demo has ended.")
 
 
@@ -93,21 +103,59 @@ def choose_port(wanted: int) -> int:
         return probe.getsockname()[1]
 
 
-def serve(page: Path, port: int, link: str | None) -> None:
-    """Run Voilà on a notebook until it is interrupted; `link`: opened in a browser as soon as the port answers."""
+def serve(page: Path, port: int, ready: Callable[[], object]) -> None:
+    """Run Voilà on a notebook until it is interrupted; `ready` is called when the port answers."""
     # What a kernel inherits: the package must be found from the page's folder.
     root = str(Path(__file__).resolve().parents[2])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    from voila.app import Voila
+    from tornado.ioloop import IOLoop
 
-    server = Voila()
+    server = _server()
     server.initialize([
         str(page), "--no-browser", f"--port={port}", f"--Voila.ip={ADDRESS}", "--Voila.port_retries=0",
-        "--Voila.log_level=ERROR",
+        "--Voila.log_level=ERROR", f"--MappingKernelManager.cull_idle_timeout={_IDLE}",
+        "--MappingKernelManager.cull_interval=30",
     ])  # fmt: skip
     server.tornado_settings = {"websocket_max_message_size": _LARGEST_MESSAGE}
-    if link is not None:
-        timer = threading.Timer(1.0, webbrowser.open, [link])  # by then the server below listens
-        timer.daemon = True
-        timer.start()
+    IOLoop.current().add_callback(ready)
     server.start()
+
+
+def _server() -> "Voila":
+    """Voilà with the page's own template and the address at which the page asks for its kernel, and ends it."""
+    from jupyter_server.base.handlers import JupyterHandler
+    from tornado import web
+    from voila.app import Voila
+
+    class Kernel(JupyterHandler):
+        """``GET``: 204 while the page's kernel lives, else 404. ``POST``: end it.
+
+        A closing page can send no token (Voilà's own request is refused for want of it). The origin must be ours
+        instead, and the kernel's id is a secret of the page.
+        """
+
+        def check_xsrf_cookie(self) -> None:
+            if not self.check_origin():
+                raise web.HTTPError(403, "The request comes from another page.")
+
+        @web.authenticated
+        async def get(self, kernel_id: str) -> None:
+            self.set_status(204 if kernel_id in self.kernel_manager else 404)
+
+        @web.authenticated
+        async def post(self, kernel_id: str) -> None:
+            if kernel_id in self.kernel_manager:
+                await self.kernel_manager.shutdown_kernel(kernel_id, now=True)
+            self.set_status(204)
+
+    class Server(Voila):
+        def setup_template_dirs(self) -> None:
+            super().setup_template_dirs()
+            own = Path(__file__).resolve().parents[1] / "pages" / "templates"
+            self.template_paths = [str(own / "served"), str(own), *self.template_paths]
+
+        def init_handlers(self) -> list:
+            places = (rf"{self.server_url}{start}/([\w-]+)" for start in ("nbsupport/kernel", "voila/api/shutdown"))
+            return [*((place, Kernel) for place in places), *super().init_handlers()]
+
+    return Server()

@@ -1,12 +1,14 @@
-"""What the trained detectors of a run say of any photograph file: verdict, probability, how far to trust it, and where.
+"""What trained detectors say of any photograph file: verdict, probability, how far to trust it, and where.
 
-The verdict is that of the whole picture, cut to a square and resized as the photographs were that the detectors learnt
-from. The heat map is another question: windows of the detectors' size slide over the photograph, and each pixel gets
-the mean probability of the windows that hold it. Not here: the command that prints it (``commands.detect``).
+The verdict is that of the whole picture, in squares that are resized as the photographs were that the detectors learnt
+from (``detectors.views``). A picture of another kind gets none (``detectors.kind``), and one that changes when the
+picture is saved again is *unsure*. The heat map is another question: windows of the detectors' size slide over the
+photograph, and each pixel gets the mean probability of the windows that hold it. Not here: the command
+(``commands.detect``).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,8 +17,10 @@ import pandas as pd
 from PIL import Image
 from scipy.special import expit
 
-from nbsupport.data import geometry, images
+from nbsupport.data import images
 from nbsupport.detectors import ensemble, predict, scores
+from nbsupport.detectors import kind as kinds
+from nbsupport.detectors import views as view
 from nbsupport.detectors.ensembles import combiners
 from nbsupport.errors import ConfigError, MissingStage, UnusableImage
 from nbsupport.evaluation.calibration import Band, fit_band, trust
@@ -27,6 +31,8 @@ SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", "
 #: A photograph whose shorter side holds fewer windows gets no map (enlarging it would look like a soft fill), and one
 #: whose longer side holds more is made smaller first.
 FEWEST_WINDOWS, MOST_WINDOWS = 2, 8
+#: The verdict on a picture unlike those that the detectors learnt from.
+OTHER = "other kind"
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,11 @@ class Finding:
 
     Attributes:
         problem: why the file could not be read; empty if it was, and all that follows is None if it was not.
-        verdict: real, unsure or inpainted. probability: the ensemble's. detectors: of each one. ensemble: its name.
+        verdict: real, unsure, inpainted, or :data:`OTHER`, to which belong neither probability nor trust.
+        probability: the ensemble's. detectors: of each one. ensemble: its name.
+        views: names of the squares. judged: that of the highest probability, from which the verdict comes. left_out:
+            those of another kind. kind_known: whether these detectors can tell. flips: ways of saving that change
+            the verdict.
         trusted: of validation pictures with such a probability, the share that was inpainted, {value, low, high}.
         heat: (h, w) float32 in [0, 1], the mean probability of the windows over each part of the photograph; None for
             one that is too small.
@@ -50,6 +60,11 @@ class Finding:
     ensemble: str | None = None
     detectors: dict[str, float] | None = None
     trusted: Interval | None = None
+    views: Sequence[str] = ()
+    judged: str | None = None
+    left_out: Sequence[str] = ()
+    flips: Sequence[str] = ()
+    kind_known: bool = False
     heat: np.ndarray | None = None
 
     def to_mapping(self) -> dict[str, object]:
@@ -79,6 +94,29 @@ class Inspector:
         self.trained = [predict.load(run, n, held[n] if own is None else own) for n in self.combiner.detectors]
         self.size = self.trained[0].record["image_size"]
         self.validation = self._validation(run, own)
+        index = run.record("index")
+        self.title, self.fit = f"the run {run.name}", (index or {"config": {}})["config"].get("fit", "crop")
+        self.kind = kinds.of_run(run, self.trained)
+
+    @classmethod
+    def of_package(cls, name: str, names: Sequence[str] = ()) -> "Inspector":
+        """The soft vote of detectors of the package; raises ConfigError for a name that it does not have."""
+        from nbsupport.pretrained import detectors as packaged
+
+        trained, table = packaged.load_all(name)
+        held = [own.name for own in trained]
+        wrong = [own for own in names if own not in held]
+        if wrong:
+            raise ConfigError(f"The package's set '{name}' has no detector '{wrong[0]}'. It has: {', '.join(held)}.")
+        self = cls.__new__(cls)
+        self.voice, self.trained = ensemble.SOFT_VOTE, [own for own in trained if not names or own.name in names]
+        chosen = [own.name for own in self.trained]
+        self.combiner = combiners.fit_soft(np.empty((0, 0)), np.empty(0), np.empty(0), chosen, 0)
+        self.size = self.trained[0].record["image_size"]
+        self.validation = table[["label", "group"]].assign(probability=table[chosen].mean(axis=1))
+        self.title, self.fit = f"the package's set {name}", packaged.describe(name).get("fit", "crop")
+        self.kind = packaged.kind_of(name)
+        return self
 
     def _validation(self, run: Run, own: int | None) -> pd.DataFrame:
         """What the ensemble says of validation pictures; of fitted ones, the answers out of fold."""
@@ -104,26 +142,47 @@ class Inspector:
     def inspect(self, path: Path, heat: bool = True) -> Finding:
         """Look at one file; a file that is no photograph is a finding with a problem, not an error."""
         try:
-            image = Image.fromarray(images.read_image(path))
+            picture = images.read_image(path)
         except UnusableImage as error:
             return Finding(path, str(error))
-        frame = geometry.choose_frame(image.width, image.height, None, "crop")
-        square = geometry.cut_image(image, frame, self.size)
-        each = self.probabilities(square[None])
-        probability = float(self.combined(each)[0])
-        known = self.validation
-        trusted = trust(known["label"] == 1, known["probability"].to_numpy(), known["group"].to_numpy(), probability)
-        return Finding(
-            path,
-            width=image.width,
-            height=image.height,
-            verdict=self.band.verdict(probability),
-            probability=probability,
-            ensemble=self.voice,
-            detectors={name: float(own[0]) for name, own in each.items()},
-            trusted=trusted,
-            heat=self.heat(image) if heat else None,
-        )
+        height, width = picture.shape[:2]
+        told = Finding(path, width=width, height=height, ensemble=self.voice)
+        views = view.cut(picture, self.size, self.fit)
+        known = np.ones(len(views), bool)
+        if self.kind is not None:
+            known = self.kind.knows(self.trained, np.stack([own.picture for own in views]))
+        left_out = [own.name for own, is_known in zip(views, known, strict=True) if not is_known]
+        names = [own.name for own in views]
+        told = replace(told, views=names, left_out=left_out, kind_known=self.kind is not None)
+        if min(width, height) < self.size or 2 * known.sum() < len(views):
+            return replace(told, verdict=OTHER)
+        chosen = [own for own, is_known in zip(views, known, strict=True) if is_known]
+        probability, each, seen = self._judge(chosen)
+        verdict = self.band.verdict(probability)
+        again = view.saved_again(picture, self.size) if verdict != "unsure" else {}
+        flips = [step for step, copy in again.items() if self._again(copy) != verdict]
+        if flips:
+            verdict = "unsure"
+        validation, trusted = self.validation, None
+        if not flips:
+            labels, groups = validation["label"] == 1, validation["group"].to_numpy()
+            trusted = trust(labels, validation["probability"].to_numpy(), groups, probability)
+        return replace(
+            told, verdict=verdict, probability=probability, detectors=each, judged=seen, flips=flips, trusted=trusted,
+            heat=self.heat(Image.fromarray(picture)) if heat else None,
+        )  # fmt: skip
+
+    def _judge(self, views: Sequence[view.View]) -> tuple[float, dict[str, float], str]:
+        """Probability, corrected for the number of views; each detector's there; and the view it comes from."""
+        each = self.probabilities(np.stack([own.picture for own in views]))
+        together = self.combined(each)
+        top = int(np.argmax(together))
+        real = self.validation.loc[self.validation["label"] != 1, "probability"].to_numpy()
+        probability = view.corrected(float(together[top]), len(views), real)
+        return probability, {name: float(own[top]) for name, own in each.items()}, views[top].name
+
+    def _again(self, picture: np.ndarray) -> str:
+        return self.band.verdict(self._judge(view.cut(picture, self.size, self.fit))[0])
 
     def heat(self, image: Image.Image) -> np.ndarray | None:
         """(h, w) float32 in [0, 1]: the mean of windows half a side apart; None for a photograph that is too small."""
@@ -148,15 +207,20 @@ def _starts(length: int, size: int) -> list[int]:
     return sorted({*range(0, length - size, size // 2), length - size})
 
 
-def find_files(paths: Sequence[Path]) -> Iterator[Path]:
+def find_files(paths: Sequence[Path], saved: Path | None = None) -> Iterator[Path]:
     """Files as they are given, and the pictures in folders by name, in order.
+
+    What lies in the folder `saved`, or in one with a ``findings.jsonl``, are heat maps of ours and no photographs.
 
     Raises:
         ConfigError: a path that does not exist, or a folder without a picture.
     """
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            own = {found.parent.resolve() for found in path.rglob("findings.json*")}
+            own |= {saved.expanduser().resolve()} - {path.resolve()} if saved else set()
+            pictures = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            found = [p for p in pictures if p.parent.resolve() not in own or _photograph(p)]
             if not found:
                 raise ConfigError(f"The folder '{path}' holds no picture ({', '.join(SUFFIXES)}).")
             yield from found
@@ -164,6 +228,11 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
         else:
             raise ConfigError(f"There is no file or folder '{path}'.")
+
+
+def _photograph(path: Path) -> bool:
+    """Whether a file beside findings is none of our heat maps, which begin with five digits."""
+    return not (path.suffix == ".png" and path.name[:5].isdigit() and path.name[5:6] == "_")
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

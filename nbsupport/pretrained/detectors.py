@@ -2,7 +2,8 @@
 
 ``detectors/<set>/`` holds one safetensors file for each detector, ``detectors.json`` (their records with temperature,
 shift and threshold; what they said of the validation pictures, from which bands and trust are fitted again; metrics on
-the test split) and ``README.md``, the model card. Not here: asking them (``detectors.predict``) and TDANet's weights.
+the test split), ``kind.safetensors`` (which pictures they know: ``detectors.kind``) and ``README.md``, the model card.
+Not here: asking them (``detectors.predict``) and TDANet's weights.
 """
 
 from collections.abc import Sequence
@@ -13,9 +14,10 @@ import pandas as pd
 from safetensors.torch import load_file
 from scipy.special import expit
 
-from nbsupport import pairs, pretrained, runs
-from nbsupport.detectors import predict, scores
+from nbsupport import masks, pairs, pretrained, runs
+from nbsupport.detectors import heatmaps, kind, predict, scores
 from nbsupport.errors import ConfigError, unknown
+from nbsupport.evaluation import statistics
 from nbsupport.runs import Run
 from nbsupport.training import checkpoints
 
@@ -40,6 +42,8 @@ On test photographs (area under the ROC curve; 95 % interval from a bootstrap ov
 | detector | parameters | {arms} |
 | --- | --- |{lines} --- |
 {rows}
+
+**Kind.** {kinds}
 
 **Licence.** The weights are under the licence of this repository. {data_licence}
 **Use.** Research on inpainting and its detection, and the demo. They learnt one painter's traces in small pictures of
@@ -84,6 +88,11 @@ def load_all(name: str) -> tuple[list[predict.Trained], pd.DataFrame]:
     """The detectors of a set, and what they said of validation pictures: columns ``label, group`` and each detector."""
     about = describe(name)
     return [load(f"{name}/{detector}") for detector in about["detectors"]], pd.DataFrame(about["validation"])
+
+
+def kind_of(name: str) -> kind.Kind | None:
+    """Which pictures the detectors of a set know; None for a set that was exported before this was kept."""
+    return kind.load(folder() / name, describe(name).get("kind"))
 
 
 def validation_table(run: Run, chosen: Sequence[tuple[str, int]]) -> pd.DataFrame:
@@ -135,6 +144,12 @@ def export(run: Run, name: str, detectors: Sequence[str], command: str, target: 
     chosen = [(detector, held[detector]) for detector in detectors]
     about = _describe(run, name, chosen)
     about["half_precision"] = _moved(run, chosen, halved)
+    known = kind.of_run(run, [predict.load(run, *own) for own in chosen])
+    if known is not None:
+        known.save(place)
+    about["kind"] = known and known.to_mapping()
+    about["heat"] = _heat(run, chosen)
+    about["fit"] = run.require("index")["config"].get("fit", "crop")
     runs.write_json(place / "detectors.json", about)
     with runs.atomic_path(place / "README.md") as temporary:
         temporary.write_text(_card(about, place, command), "utf-8")
@@ -184,6 +199,49 @@ def _moved(run: Run, chosen: Sequence[tuple[str, int]], halved: dict) -> dict[st
     return {"largest": largest, "pictures": len(rows)}
 
 
+def _kinds(about: dict | None) -> str:
+    if about is None:
+        return "Not known: there were too few photographs to learn which pictures these detectors know."
+    rates = ", ".join(f"{share:.0%} ({name})" for name, share in about["rates"].items())
+    return (
+        f"Taken for *{kind.SENTENCE}*, so without a verdict, of validation pictures: {rates}. Other subjects are "
+        "noticed less often than another sharpness."
+    )
+
+
+def _heat(run: Run, chosen: Sequence[tuple[str, int]]) -> dict[str, dict | None]:
+    """How much denser each detector's heat map is in the hole of a spliced validation fake than everywhere: {value,
+    low, high} over groups, 1 is chance. None: there are no maps, or fewer than eight such fakes."""
+    if run.record("masks") is None:
+        return dict.fromkeys((name for name, _ in chosen), None)
+    paired, drawn = pairs.load(run), masks.load(run)
+    table = paired.manifest
+    table = table[(table["split"] == "validation") & (table["arm"] == "spliced")].drop_duplicates("image_id")
+    table = table.iloc[: 2 * _COMPARED]
+    found: dict[str, dict | None] = {}
+    for name, seed in chosen:
+        trained = predict.load(run, name, seed)
+        found[name] = None
+        if len(table) < 8 or heatmaps.target_layer(trained) is None:
+            continue
+        maps = heatmaps.grad_cam(trained, np.stack([np.asarray(paired.cache[row]) for row in table.index]))
+        holes = [drawn.of(*own) for own in zip(table["image_id"], table["mask_kind"], strict=True)]
+        density = [
+            float(own[hole].sum() / max(own.sum(), 1e-9) / max(hole.mean(), 1e-9)) if own.any() else 1.0
+            for own, hole in zip(maps, holes, strict=True)
+        ]
+        means = pd.Series(density).groupby(table["group"].to_numpy()).mean().to_numpy()
+        generator = np.random.default_rng(0)
+        draws = generator.choice(means, (1000, len(means))).mean(axis=1)
+        found[name] = statistics.interval(float(means.mean()), draws)
+    return found
+
+
+def no_heat(about: dict) -> set[str]:
+    """Detectors of a set whose heat maps are known to be no better than chance (an interval that holds 1)."""
+    return {name for name, own in (about.get("heat") or {}).items() if own and (own["low"] or 0) <= 1}
+
+
 def _card(about: dict, place: Path, command: str) -> str:
     arms = sorted({m["arm"] for held in about["detectors"].values() for m in held["metrics"]})
     rows = []
@@ -207,6 +265,7 @@ def _card(about: dict, place: Path, command: str) -> str:
         arms=" | ".join(arms) or "test",
         lines=" --- |" * max(0, len(arms) - 1),
         rows="\n".join(rows),
+        kinds=_kinds(about["kind"]),
         data_licence=pretrained.LICENCES[about["dataset"]],
         first=next(iter(about["detectors"])),
         detectors=" ".join(about["detectors"]),

@@ -6,7 +6,6 @@ import ipywidgets as w
 import numpy as np
 
 from nbsupport.errors import UserError
-from nbsupport.inpainters.neighbourhood import Square
 from nbsupport.widgets import pictures, text, uploads
 from nbsupport.widgets.jury import SOFT_VOTE, overlap
 from nbsupport.widgets.pictures import BLANK, png
@@ -19,7 +18,6 @@ _FILL, _OTHER, _ORIGINAL, _FILE = (
     "its untouched photograph",
     "a file of mine",
 )
-_WHOLE, _AROUND = "the whole picture", "around the hole"
 
 
 class DetectPanel(w.VBox):
@@ -33,12 +31,12 @@ class DetectPanel(w.VBox):
         self.uploaded: uploads.Upload | None = None
         self._build()
         left = w.VBox([w.HTML("as the detectors see it"), self.seen])
-        right = w.VBox([w.HTML("where the evidence lies"), self.heat])
+        right = w.VBox([w.HTML("where the evidence lies<br>(dark: none, bright: most of this picture)"), self.heat])
         shown = w.HBox(
             [left, right, w.VBox([self.opinions, self.band])], layout=w.Layout(flex_flow="row wrap", grid_gap="12px")
         )
         super().__init__(
-            [self.source, self.file, self.look,
+            [self.source, self.file,
              self.message, shown, self.detector, self.overlap, w.HTML("<b>Saved again</b>"), self.ladder,
              w.HTML(text.prose(text.EXPLANATION)), w.HTML(text.prose(text.LIMITS))],
             layout=w.Layout(grid_gap="6px"),
@@ -52,7 +50,6 @@ class DetectPanel(w.VBox):
         self.source = w.ToggleButtons(
             options=[_FILL, _OTHER, _ORIGINAL, _FILE], description="judge", style=wide, value=_FILL
         )
-        self.look = w.ToggleButtons(options=[_WHOLE, _AROUND], description="look at", style=wide)
         self.upload = w.FileUpload(accept="image/*", description="photograph of my own", icon="upload",
                                    layout={"width": "220px"})  # fmt: skip
         about = w.HTML(text.note(uploads.LIMITS))
@@ -61,14 +58,13 @@ class DetectPanel(w.VBox):
         self.message, self.opinions, self.band, self.overlap = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.ladder = w.HTML()
         self.seen, self.heat = (w.Image(format="png", value=png(BLANK), width=pictures.WIDTH) for _ in range(2))
-        for name, widget in {"source": self.source, "look": self.look, "upload": self.upload, "message": self.message,
+        for name, widget in {"source": self.source, "upload": self.upload, "message": self.message,
                              "opinions": self.opinions, "overlap": self.overlap, "ladder": self.ladder,
                              "seen": self.seen, "heat": self.heat, "detector": self.detector}.items():  # fmt: skip
             widget.add_class(f"detect-{name}")
 
     def _connect(self) -> None:
         self.source.observe(lambda _: self._guard(self._on_source), "value")
-        self.look.observe(lambda _: self._guard(self.judge), "value")
         self.detector.observe(lambda _: self._guard(self._show_heat), "value")
         self.upload.observe(lambda _: self._guard(self._on_upload), "value")
 
@@ -96,8 +92,6 @@ class DetectPanel(w.VBox):
 
     def fill_changed(self) -> None:
         """The painting panel shows another fill, or none: judge anew, unless a file is being judged."""
-        filled = self._current()
-        self.look.layout.display = None if filled is not None and filled.square is not None else "none"
         if self.source.value != _FILE:
             self._guard(self.judge)
 
@@ -116,36 +110,36 @@ class DetectPanel(w.VBox):
         else:
             self.source.value = _FILE
 
-    def _subject(self) -> tuple[np.ndarray, np.ndarray | None, Square | None, str]:
-        """The picture, its hole if one is known, the square to look at, and what to say of it."""
+    def _subject(self) -> tuple[np.ndarray, np.ndarray | None, str]:
+        """The picture, its hole if one is known, and what to say of it."""
         if self.source.value == _FILE:
             if self.uploaded is None:
                 raise UserError("Choose a photograph first: press the button above.")
-            return self.uploaded.image, None, None, f"Judged: {self.uploaded.name}. {self.uploaded.note}"
+            return self.uploaded.image, None, f"Judged: {self.uploaded.name}. {self.uploaded.note}"
         filled = self._current()
         if filled is None:
             raise UserError("There is no fill yet: paint a hole on the first tab and press Fill, or choose a file.")
-        square = filled.square if self.look.value == _AROUND else None
         if self.source.value == _ORIGINAL:
-            return filled.original, None, square, f"Judged: the untouched {filled.image_id}."
+            return filled.original, None, f"Judged: the untouched {filled.image_id}."
         arm = "spliced" if self.source.value == _FILL else "regenerated"
-        return filled.output(arm), filled.mask, square, f"Judged: {filled.image_id}, {arm}, by {filled.inpainter}."
+        return filled.output(arm), filled.mask, f"Judged: {filled.image_id}, {arm}, by {filled.inpainter}."
 
     def judge(self) -> None:
         """Ask about the chosen picture: verdict first, then heat map, then the ladder, as each is ready."""
         if self.session.jury is None:
             raise UserError(self.session.no_jury)
         self.loaded()
-        picture, hole, square, said = self._subject()
-        self._picture = self.session.view(picture, square)
-        self._hole = None if hole is None else self.session.view_hole(hole, square)
-        self.message.value = text.note(said)
+        picture, hole, said = self._subject()
+        seen = self.session.view(picture)
+        self._picture = seen.picture
+        self._hole = None if hole is None else self.session.view_hole(hole, seen)
+        self.message.value = text.note(f"{said} Seen: {seen.name}.")
         self.heat.value, self.overlap.value, self.ladder.value = png(BLANK), "", text.note("…")  # not the old picture's
         self.seen.value = png(self._picture)
-        self.opinions.value = text.opinions(self.session.verdict(picture, square))
+        self.opinions.value = text.opinions(self.session.verdict(picture))
         self.band.value = text.band(self.session.jury.bands)
         self._show_heat()
-        self.ladder.value = text.ladder(self.session.ladder(picture, square))
+        self.ladder.value = text.ladder(self.session.ladder(picture))
 
     def _show_heat(self) -> None:
         if not self.opinions.value:

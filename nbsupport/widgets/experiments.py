@@ -108,7 +108,7 @@ def shrink_hole(
 def _told(session: Session, picture: np.ndarray) -> list[tuple[str, float, str]]:
     if session.jury is None:
         raise MissingStage(session.no_jury)
-    found = session.jury.probabilities(session.view(picture)[None])
+    found = session.jury.probabilities(session.view(picture).picture[None])
     return [(name, float(p[0]), session.jury.bands[name].verdict(float(p[0]))) for name, p in found.items()]
 
 

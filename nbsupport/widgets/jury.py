@@ -18,7 +18,9 @@ from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.runs import Run
 
 if TYPE_CHECKING:  # timm and scikit-learn take seconds to import: the page is shown before the detectors are there
+    from nbsupport.detectors.kind import Kind
     from nbsupport.detectors.predict import Trained
+    from nbsupport.detectors.views import View
     from nbsupport.evaluation.calibration import Band
     from nbsupport.evaluation.statistics import Interval
 
@@ -47,6 +49,15 @@ class Opinion:
     trusted: "Interval | None" = None
 
 
+@dataclass(frozen=True)
+class Look:
+    """Opinions on a picture, the square from which they come, and whether the detectors know pictures of this kind."""
+
+    opinions: dict[str, Opinion]
+    view: "View"
+    known: bool
+
+
 class Jury:
     """Trained detectors, and what they said of validation pictures.
 
@@ -54,13 +65,16 @@ class Jury:
         title: where they come from, for showing.
         trained: at least one; all for one picture size.
         validation: columns ``label`` (1 = inpainted), ``group``, and one of probabilities for each detector.
-        dataset: what kind of photographs they learnt from.
+        dataset: what kind of photographs they learnt from. fit: how these were fitted. kind: which pictures they know.
     """
 
-    def __init__(self, title: str, trained: Sequence["Trained"], validation: pd.DataFrame, dataset: str) -> None:
+    def __init__(self, title: str, trained: Sequence["Trained"], validation: pd.DataFrame, dataset: str,
+                 fit: str = "crop", kind: "Kind | None" = None) -> None:  # fmt: skip
         if not trained:
             raise MissingStage("There are no trained detectors here.")
         self.title, self.trained, self.dataset = title, list(trained), dataset
+        self.fit, self.kind = fit, kind
+        self.no_heat: set[str] = set()  # detectors whose maps are no better than chance
         sizes = {t.record["image_size"] for t in self.trained}
         if len(sizes) > 1:
             raise UserError(f"These detectors are made for pictures of different sizes: {sorted(sizes)}.")
@@ -70,6 +84,7 @@ class Jury:
     @classmethod
     def of_run(cls, run: Run) -> "Jury":
         """The first seed of each detector of a run; raises :class:`MissingStage` before chapter 6."""
+        from nbsupport.detectors import kind as kinds
         from nbsupport.detectors import predict
         from nbsupport.pretrained import detectors as packaged
 
@@ -79,7 +94,9 @@ class Jury:
                                f"python -m nbsupport run --run {run.name} --only 6")  # fmt: skip
         trained = [predict.load(run, *key) for key in held.items()]
         table = packaged.validation_table(run, list(held.items()))
-        return cls(f"the run {run.name}", trained, table, run.require("index")["config"]["dataset"])
+        config = run.require("index")["config"]
+        fit = config.get("fit", "crop")
+        return cls(f"the run {run.name}", trained, table, config["dataset"], fit, kinds.of_run(run, trained))
 
     @classmethod
     def of_package(cls, name: str) -> "Jury":
@@ -87,7 +104,11 @@ class Jury:
         from nbsupport.pretrained import detectors as packaged
 
         trained, table = packaged.load_all(name)
-        return cls(f"the package ({name})", trained, table, packaged.describe(name)["dataset"])
+        about = packaged.describe(name)
+        kind = packaged.kind_of(name)
+        jury = cls(f"the package ({name})", trained, table, about["dataset"], about.get("fit", "crop"), kind)
+        jury.no_heat = packaged.no_heat(about)
+        return jury
 
     @property
     def detectors(self) -> tuple[str, ...]:
@@ -126,6 +147,24 @@ class Jury:
             )
         return found
 
+    def look(self, views: "Sequence[View]", check: bool = True) -> Look:
+        """Opinions on the squares of one picture: of the highest soft vote, corrected for their number."""
+        from nbsupport.detectors.views import corrected
+
+        stack = np.stack([own.picture for own in views])
+        known = np.ones(len(views), bool)
+        if check and self.kind is not None:
+            known = self.kind.knows(self.trained, stack)
+        chosen = np.flatnonzero(known) if known.any() else np.arange(len(views))
+        each = {name: values[chosen] for name, values in self.probabilities(stack).items()}
+        top, found = int(np.argmax(each[SOFT_VOTE])), {}
+        for name, values in each.items():
+            real = self.validation.loc[self.validation["label"] != 1, name].to_numpy()
+            probability = corrected(float(values[top]), len(chosen), real)
+            verdict = self.bands[name].verdict(probability)
+            found[name] = Opinion(name, probability, verdict, self._trust(name, probability))
+        return Look(found, views[chosen[top]], bool(2 * known.sum() >= len(views)))
+
     def _trust(self, name: str, probability: float) -> "Interval | None":
         known = self.validation
         labels = (known["label"] == 1).to_numpy()
@@ -154,10 +193,13 @@ class Jury:
         Raises:
             ConfigError: a detector that looks at no places, or no such name.
         """
+        if name in self.no_heat:
+            raise ConfigError(f"On validation pictures the maps of {name} are no better than chance: none is shown.")
         if name == SOFT_VOTE:
-            maps = [self._map(t, picture) for t in self.trained if self._layers[t.name] is not None]
+            shown = [t for t in self.trained if self._layers[t.name] is not None and t.name not in self.no_heat]
+            maps = [self._map(t, picture) for t in shown]
             if not maps:
-                raise ConfigError("None of these detectors looks at places, so there is no heat map.")
+                raise ConfigError("None of these detectors looks at places (better than chance): there is no heat map.")
             return np.mean(maps, axis=0)
         for trained in self.trained:
             if trained.name == name:

@@ -98,8 +98,7 @@ class Results(w.VBox):
         self.pictures["difference"].value = png(pictures.difference(filled.original, picture))
         self.status.value = text.filled(filled, self.arm.value, self.made)
         self.caption.value = text.caption(filled.caption)
-        square = filled.square
-        self.judged = self.session.verdict(picture, square), self.session.verdict(filled.original, square)
+        self.judged = self.session.verdict(picture), self.session.verdict(filled.original)
         self.verdict.value = text.verdict(*self.judged)
         verdicts = {self.arm.value: self.judged[0], "original": self.judged[1]}
         data = base64.b64encode(saving.archive(self.session, filled, verdicts)).decode()

@@ -8,8 +8,8 @@ the session says which it used.
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -17,9 +17,9 @@ from PIL import Image
 from nbsupport import inpainters
 from nbsupport.data import geometry
 from nbsupport.data.index import Dataset
+from nbsupport.detectors import views
 from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.inpainters import neighbourhood
-from nbsupport.inpainters.neighbourhood import Square
 from nbsupport.masks import MaskSet
 from nbsupport.runs import Run
 from nbsupport.widgets import words
@@ -210,35 +210,39 @@ class Session:
             said.append(f"They learnt from {self.jury.dataset}, not from {self.samples.dataset}: expect poor verdicts.")
         return said
 
-    def view(self, picture: np.ndarray, square: Square | None = None) -> np.ndarray:
-        """A picture as the detectors see it: the middle square, or `square`, at their size, (S, S, 3) uint8."""
-        size = self.jury.size if self.jury else self.size
-        if picture.shape[:2] == (size, size):
-            return picture
-        if square is not None:
-            return cv2.resize(neighbourhood.cut(picture, square), (size, size), interpolation=cv2.INTER_AREA)
-        image = Image.fromarray(picture)
-        return geometry.cut_image(image, geometry.choose_frame(*image.size, None, "crop"), size)
-
-    def view_hole(self, mask: np.ndarray, square: Square | None = None) -> np.ndarray:
-        """A hole cut as :meth:`view` cuts the picture: (S, S) bool, True = hole."""
-        size = self.jury.size if self.jury else self.size
-        if mask.shape == (size, size):
-            return mask
-        height, width = mask.shape
-        if square is not None:
-            return geometry.cut_mask(neighbourhood.cut(mask, square), (0, 0, square.side, square.side), size)
-        return geometry.cut_mask(mask, geometry.choose_frame(width, height, None, "crop"), size)
-
-    def verdict(self, picture: np.ndarray, square: Square | None = None) -> Verdict:
-        """Ask the detectors about one picture, (H, W, 3) uint8 RGB of any size; `square`: about that part of it."""
+    def view(self, picture: np.ndarray) -> views.View:
+        """What is judged of a picture (H, W, 3) uint8: of the squares that cover it, that of the highest soft vote."""
         if self.jury is None:
-            return Verdict({}, None, self.no_jury)
-        opinions = self.jury.judge(self.view(picture, square))
-        each = {name: opinion.probability for name, opinion in opinions.items() if name != SOFT_VOTE}
-        return Verdict(each, opinions[SOFT_VOTE].probability, opinions=opinions)
+            return views.cut(picture, self.size)[0]
+        return self.jury.look(views.cut(picture, self.jury.size, self.jury.fit)).view
 
-    def ladder(self, picture: np.ndarray, square: Square | None = None, steps: Sequence[str] = STEPS) -> pd.DataFrame:
+    def view_hole(self, mask: np.ndarray, view: views.View) -> np.ndarray:
+        """A hole (H, W) bool cut as a view is cut: (S, S) bool, True = hole."""
+        size = len(view.picture)
+        return mask if mask.shape == (size, size) else geometry.cut_mask(mask, view.frame, size)
+
+    def verdict(self, picture: np.ndarray) -> Verdict:
+        """Ask the detectors about one picture, (H, W, 3) uint8 RGB of any size.
+
+        There is none for a picture of another kind, and the vote is unsure where it changes when the picture is saved
+        again.
+        """
+        jury = self.jury
+        if jury is None:
+            return Verdict({}, None, self.no_jury)
+        found = jury.look(views.cut(picture, jury.size, jury.fit))
+        if not found.known or min(picture.shape[:2]) < jury.size:
+            return Verdict({}, None, "No verdict: this is not a picture of the kind that these detectors know.")
+        opinions, vote = found.opinions, found.opinions[SOFT_VOTE]
+        copies = views.saved_again(picture, jury.size) if vote.verdict != "unsure" else {}
+        for copy in copies.values():
+            again = jury.look(views.cut(copy, jury.size, jury.fit), check=False).opinions[SOFT_VOTE]
+            if again.verdict != vote.verdict:
+                opinions[SOFT_VOTE] = replace(vote, verdict="unsure", trusted=None)
+        each = {name: opinion.probability for name, opinion in opinions.items() if name != SOFT_VOTE}
+        return Verdict(each, vote.probability, opinions=opinions)
+
+    def ladder(self, picture: np.ndarray, steps: Sequence[str] = STEPS) -> pd.DataFrame:
         """The picture saved or resized once in each way, at its own size, and judged again (``Jury.ladder``).
 
         Raises:
@@ -248,7 +252,10 @@ class Session:
             raise MissingStage(self.no_jury)
         from nbsupport.detectors import degradations
 
-        copies = {AS_IT_IS: self.view(picture, square)}
+        seen = self.view(picture)
+        copies, size = {AS_IT_IS: seen.picture}, len(seen.picture)
         for step in steps:
-            copies[step] = self.view(degradations.apply(step, picture[None], [0])[0], square)
+            copy = degradations.apply(step, picture[None], [0])[0]
+            whole = copy.shape[:2] == (size, size)
+            copies[step] = copy if whole else geometry.cut_image(Image.fromarray(copy), seen.frame, size)
         return self.jury.ladder(copies)

@@ -124,8 +124,8 @@ def _said(verdict: str) -> str:
 
 def verdict(picture: Verdict, original: Verdict) -> str:
     """A table: what each detector says of this picture, and of the untouched photograph."""
-    if picture.missing:
-        return note(picture.missing)
+    if picture.missing or original.missing:
+        return note(picture.missing or f"The untouched photograph: {original.missing}")
     lines = []
     for name, opinion in picture.opinions.items():
         before = original.opinions[name]

@@ -37,8 +37,14 @@ def test_the_page_is_a_valid_notebook_of_one_cell(folder):
 @pytest.fixture
 def served(monkeypatch):
     """What would have been served, in place of a server."""
-    calls = []
-    monkeypatch.setattr(demo, "serve", lambda page, port, link: calls.append((page.read_text(), port, link)))
+    calls, opened = [], []
+
+    def serve(page, port, ready):
+        ready()
+        calls.append((page.read_text(), port, opened.pop() if opened else None))
+
+    monkeypatch.setattr(demo.webbrowser, "open", opened.append)
+    monkeypatch.setattr(demo, "serve", serve)
     return calls
 
 

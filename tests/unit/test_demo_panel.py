@@ -190,7 +190,7 @@ def test_a_jury_votes_and_says_unsure_between_its_thresholds(complete):
         assert verdict.vote == pytest.approx((bright + 1) / 2)
         own = verdict.opinions["bright"]
         assert own.verdict == session.jury.bands["bright"].verdict(own.probability)
-        assert own.trusted["low"] <= own.trusted["value"] <= own.trusted["high"]
+        assert own.trusted is None or own.trusted["low"] <= own.trusted["value"] <= own.trusted["high"]
     said = [session.verdict(np.full((SIZE, SIZE, 3), v, np.uint8)).opinions["bright"].verdict for v in (10, 250)]
     assert said == ["real", "inpainted"]
 
@@ -229,7 +229,7 @@ def test_a_heat_map_is_of_one_detector_or_of_all_that_look_at_places(complete):
         session.jury.heat(image, "nobody")
 
 
-def test_an_uploaded_photograph_is_filled_around_its_hole_and_judged_there(complete):
+def test_an_uploaded_photograph_is_filled_around_its_hole_and_judged_whole(complete):
     session = Session(complete)
     draw = np.random.default_rng(0).integers(0, 256, (90, 140, 3), dtype=np.uint8)
     upload = uploads.Upload("x.png", draw, "ab" * 32)
@@ -238,12 +238,39 @@ def test_an_uploaded_photograph_is_filled_around_its_hole_and_judged_there(compl
     result = session.fill(upload, hole, "a bird", "telea")
     assert result.sha256 == "ab" * 32 and result.square.side == 60
     assert np.array_equal(result.spliced[~hole], draw[~hole]) and (result.spliced[hole] != draw[hole]).any()
-    assert session.view(result.spliced).shape == session.view(result.spliced, result.square).shape == (SIZE, SIZE, 3)
-    assert session.view_hole(hole, result.square).mean() == pytest.approx(0.25, abs=0.03)
-    assert session.view_hole(hole).mean() < session.view_hole(hole, result.square).mean()
+    seen = session.view(result.spliced)
+    assert seen.picture.shape == (SIZE, SIZE, 3) and "square" in seen.name
+    left, top, right, bottom = map(round, seen.frame)
+    assert session.view_hole(hole, seen).mean() == pytest.approx(hole[top:bottom, left:right].mean(), abs=0.03)
     record = saving.record(session, result, {"spliced": session.verdict(result.spliced)})
     assert record["picture"] == {"upload": "x.png", "sha256": "ab" * 32, "height": 90, "width": 140}
     assert record["square"]["side"] == 60 and record["weights"] is None
+
+
+def test_a_picture_of_another_kind_or_a_verdict_that_flips_is_said(complete, monkeypatch):
+    session = Session(complete)
+    picture = session.image(session.photographs["image_id"].iloc[0])
+    judges, opinion = session.jury, jury.Opinion
+    monkeypatch.setattr(judges, "bands", {name: calibration.Band(-1.0, 0.0, 0.2) for name in judges.names})
+    kept = session.verdict(picture).opinions["soft vote"]
+    assert kept.verdict == "inpainted"
+    look = judges.look
+
+    def turned(views, check=True):
+        found = look(views, check)
+        if not check:
+            vote = found.opinions["soft vote"]
+            found.opinions["soft vote"] = opinion(vote.name, vote.probability, "real")
+        return found
+
+    monkeypatch.setattr(judges, "look", turned)
+    flipped = session.verdict(picture).opinions["soft vote"]
+    assert flipped.verdict == "unsure" and flipped.trusted is None
+    monkeypatch.setattr(judges, "look", look)
+    judges.kind = types.SimpleNamespace(knows=lambda trained, pictures: np.zeros(len(pictures), bool))
+    told = session.verdict(picture)
+    assert not told.opinions and "not a picture of the kind" in told.missing
+    assert "not a picture of the kind" in text.opinions(told) and "kind" in text.verdict(told, told)
 
 
 def test_the_zip_holds_what_was_shown_and_where_it_came_from(complete):

@@ -1,6 +1,7 @@
 """Verdicts on files: thresholds that keep their promise, trust that counts, heat where the paint is, bad files told."""
 
 import json
+import shutil
 
 import cv2
 import detector_data
@@ -13,7 +14,8 @@ from typer.testing import CliRunner
 
 from nbsupport.__main__ import app
 from nbsupport.config import DetectorConfig, EnsembleConfig
-from nbsupport.detectors import ensemble, inspection, scores
+from nbsupport.data import geometry
+from nbsupport.detectors import ensemble, inspection, kind, scores, views
 from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.evaluation import calibration
 from nbsupport.runs import Run
@@ -130,12 +132,74 @@ def test_photographs_of_any_size(run, tmp_path, size):
     path = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)).save(path)
     found = inspection.Inspector(run).inspect(path)
-    assert found.verdict in calibration.VERDICTS and (found.height, found.width) == size
-    assert found.probability == pytest.approx(np.mean(list(found.detectors.values())))
+    assert (found.height, found.width) == size
+    if min(size) < 32:
+        assert found.verdict == inspection.OTHER and found.probability is found.trusted is found.heat is None
+        return
+    assert found.verdict in calibration.VERDICTS and found.judged in found.views
+    assert found.probability <= np.mean(list(found.detectors.values())) + 1e-9, "corrected for the number of squares"
     assert (found.heat is None) == (min(size) < 64), "two windows of 32 pixels"
     if found.heat is not None:
         assert np.isfinite(found.heat).all() and max(found.heat.shape) <= max(8 * 32, 32 * max(size) / min(size)) + 1
     assert set(found.detectors) == {"power_spectrum", "residual_net"}
+
+
+@pytest.mark.parametrize("size", [(640, 360), (360, 640), (100, 900), (300, 300), (310, 300)])
+def test_views_cover_the_photograph(size):
+    frames = [frame for _, frame in views.frames(*size)]
+    covered = np.zeros((size[1], size[0]), bool)
+    for left, top, right, bottom in frames:
+        assert round(right - left) == round(bottom - top) == min(size)
+        covered[round(top) : round(bottom), round(left) : round(right)] = True
+    assert covered.mean() > 0.95
+    assert any(np.allclose(frame, geometry.choose_frame(*size, None, "crop")) for frame in frames), "as in training"
+    assert [frame for _, frame in views.frames(*size, "stretch")] == [(0, 0, *size)]
+
+
+def test_what_is_left_and_right_of_the_middle_counts():
+    picture = np.random.default_rng(0).integers(0, 255, (180, 320, 3), np.uint8)
+    changed = picture.copy()
+    changed[:, :64] = 128
+    before, after = (np.stack([own.picture for own in views.cut(one, 32)]) for one in (picture, changed))
+    assert (before != after).any(axis=(1, 2, 3)).sum() >= 1 and len(before) == 3
+
+
+def test_the_highest_of_several_is_as_rare_as_one_alone():
+    draw = np.random.default_rng(0)
+    real = draw.beta(1, 4, 40_000)
+    highest = draw.beta(1, 4, (4000, 5)).max(axis=1)
+    told = np.array([views.corrected(value, 5, real) for value in highest])
+    for edge in (0.3, 0.5):
+        assert (told > edge).mean() == pytest.approx((real > edge).mean(), abs=0.02)
+        assert (highest > edge).mean() > 2 * (real > edge).mean()
+    assert views.corrected(0.4, 1, real) == 0.4
+
+
+def test_a_verdict_that_flips_is_unsure_and_has_no_trust(run, tmp_path, monkeypatch):
+    path = tmp_path / "photo.png"
+    Image.fromarray(detector_data.photograph(1, 80)).save(path)
+    inspector = inspection.Inspector(run)
+    inspector.band = calibration.Band(-1, 0, 0.2)  # everything is inpainted
+    kept = inspector.inspect(path, heat=False)
+    assert kept.verdict == "inpainted" and not kept.flips
+    monkeypatch.setattr(inspector, "_again", lambda picture: "real")
+    found = inspector.inspect(path, heat=False)
+    assert found.verdict == "unsure" and "jpeg 90" in found.flips and found.trusted is None
+
+
+def test_a_picture_of_another_kind_gets_no_verdict(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(kind, "FEWEST", 10)
+    inspector = inspection.Inspector(run)
+    assert inspector.kind.rates["untouched"] <= 0.2 and "enlarged x 2" in inspector.kind.rates
+    path = tmp_path / "flat.png"
+    Image.new("RGB", (64, 64), (0, 255, 0)).save(path)
+    found = inspector.inspect(path)
+    assert found.verdict == inspection.OTHER and found.probability is found.trusted is found.heat is None
+    assert found.left_out == ["the largest square"] and found.kind_known
+    Image.fromarray(detector_data.photograph(3, 32)).save(path)
+    assert inspector.inspect(path).verdict != inspection.OTHER
+    assert (run / "checkpoints/kind/kind.json").exists()
+    shutil.rmtree(run / "checkpoints/kind")
 
 
 def invoke(*arguments):
@@ -152,11 +216,67 @@ def test_the_command_tells_saves_and_survives_bad_files(run, tmp_path):
     found = invoke(album, "--run", run.path, "--save", tmp_path / "out")
     assert found.exit_code == 0, found.output
     assert "[b].png" in found.output and found.output.count("not read") >= 2 and "Unsure between" in found.output
-    kept = json.loads((tmp_path / "out/findings.json").read_text())
-    assert len(kept["findings"]) == 3 and kept["band"]["allowed"] == 0.2
+    kept = [json.loads(line) for line in (tmp_path / "out/findings.jsonl").read_text().splitlines()]
+    assert len(kept) == 3 and kept[0]["by"] == "the run seen"
     assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["00000_a [b].png"]
     lines = invoke(album, "--run", run.path, "--json").stdout.splitlines()
     assert [bool(json.loads(line)["problem"]) for line in lines] == [False, True, True]
+
+
+def test_what_was_done_is_kept_and_heat_maps_are_not_judged(run, tmp_path, monkeypatch):
+    album = tmp_path / "album"
+    album.mkdir()
+    for number in range(3):
+        Image.fromarray(detector_data.photograph(number, 80)).save(album / f"{number}.png")
+    looked = []
+    inspect = inspection.Inspector.inspect
+
+    def stopped(self, path, heat=True):
+        if len(looked) == 2:
+            raise KeyboardInterrupt
+        looked.append(path.name)
+        return inspect(self, path, heat)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inspection.Inspector, "inspect", stopped)
+        assert invoke(album, "--run", run.path, "--save", album / "found").exit_code == 130
+    with open(album / "found/findings.jsonl", "a") as file:
+        file.write('{"path": "cut o')
+
+    def watched(self, path, heat=True):
+        looked.append(path.name)
+        return inspect(self, path, heat)
+
+    monkeypatch.setattr(inspection.Inspector, "inspect", watched)
+    again = invoke(album, "--run", run.path, "--save", album / "found")
+    assert again.exit_code == 0 and looked == ["0.png", "1.png", "2.png"], again.output
+    assert len(list((album / "found").glob("*.png"))) == 3
+    lines = invoke(album, "--run", run.path, "--save", album / "found", "--json").stdout.splitlines()
+    assert [json.loads(line)["path"][-5:] for line in lines] == ["0.png", "1.png", "2.png"] and len(looked) == 3
+
+
+def test_nothing_read_is_a_failure_and_a_full_disk_names_its_folder(run, tmp_path, monkeypatch):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    found = invoke(tmp_path / "broken.png", "--run", run.path)
+    assert found.exit_code == 1 and "could be read" in found.output
+    Image.fromarray(detector_data.photograph(1, 80)).save(tmp_path / "good.png")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(inspection, "overlay", full)
+    found = invoke(tmp_path / "good.png", "--run", run.path, "--save", tmp_path / "out")
+    assert found.exit_code == 1 and "No space left" in found.output and "--save" in found.output
+
+
+def test_without_a_run_the_package_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("NBSUPPORT_RUNS", str(tmp_path / "none"))
+    Image.fromarray(detector_data.photograph(1, 80)).save(tmp_path / "x.png")
+    for asked in ((), ("--run", "cub64"), ("--packaged", "synthetic64")):
+        found = invoke(tmp_path / "x.png", *asked)
+        name = "synthetic64" if asked[:1] == ("--packaged",) else "cub64"
+        assert found.exit_code == 0 and f"the package's set {name}" in found.output, found.output
+    assert "cub64" in invoke(tmp_path / "x.png", "--packaged", "cub46").output
 
 
 def test_what_is_missing_is_named(run, tmp_path):

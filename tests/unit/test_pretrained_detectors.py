@@ -6,7 +6,7 @@ import pytest
 
 from nbsupport import pretrained
 from nbsupport.config import DataConfig, DetectorConfig
-from nbsupport.detectors import predict, scores
+from nbsupport.detectors import kind, predict, scores
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.pretrained import detectors as packaged
 from nbsupport.runs import Run, read_json
@@ -68,6 +68,34 @@ def test_the_card_says_what_was_measured(exported):
     assert "made by a test" in card and "{" not in card and "--detectors residual_net power_spectrum" in card
     assert f"{about['half_precision']['largest']:.3f}" in card and about["half_precision"]["largest"] < 0.05
     assert about["painters"] == ["blur"] and set(about["detectors"]) == set(NAMES)
+
+
+def test_an_export_says_which_pictures_it_knows(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    packaged.export(run, "tiny", NAMES, "made by a test")
+    assert packaged.kind_of("tiny") is None, "too few photographs"
+    monkeypatch.setattr(kind, "FEWEST", 4)
+    place = packaged.export(run, "tiny", NAMES, "made by a test")
+    known, trained = packaged.kind_of("tiny"), packaged.load_all("tiny")[0]
+    assert set(known.rates) == {"untouched", "fakes", "enlarged x 1.5", "enlarged x 2"}
+    assert "enlarged x 2" in (place / "README.md").read_text()
+    assert not known.knows(trained, np.full((1, 32, 32, 3), (0, 255, 0), np.uint8))[0]
+
+
+def test_maps_that_are_no_better_than_chance_are_left_out(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    detector_data.make_masks(run)
+    place = packaged.export(run, "tiny", NAMES, "made by a test")
+    about = read_json(place / "detectors.json")
+    measured = about["heat"]["residual_net"]
+    assert about["heat"]["power_spectrum"] is None and measured["low"] <= measured["value"] <= measured["high"]
+    jury, picture = Jury.of_package("tiny"), detector_data.photograph(3, 32)
+    jury.no_heat = packaged.no_heat({"heat": {"residual_net": {"value": 1.1, "low": 0.9, "high": 1.3}}})
+    for name in ("residual_net", "soft vote"):
+        with pytest.raises(ConfigError, match="chance"):
+            jury.heat(picture, name)
+    jury.no_heat = packaged.no_heat({"heat": {"residual_net": {"value": 1.3, "low": 1.1, "high": 1.5}}})
+    assert jury.heat(picture, "residual_net").shape == (32, 32)
 
 
 def test_what_cannot_be_exported_or_loaded_says_why(run, exported, monkeypatch):

@@ -1,0 +1,52 @@
+"""How often untouched photographs are called inpainted: ``python tests/benchmarks/bench_detect.py FOLDER … [--run R]``.
+
+Of each folder `count` photographs are drawn, and judged as they are, cut to the largest square and enlarged (a quarter
+of its size made large again, 1,024 pixels). Prints the number of verdicts of each kind.
+"""
+
+import argparse
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from nbsupport import status
+from nbsupport.data import images
+from nbsupport.detectors import inspection
+
+
+def main() -> None:
+    """Draw, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--run")
+    parser.add_argument("--packaged", default="cub64")
+    parser.add_argument("--count", type=int, default=100)
+    asked = parser.parse_args()
+    inspector = inspection.Inspector.of_package(asked.packaged)
+    if asked.run:
+        inspector = inspection.Inspector(status.open_existing(asked.run))
+    print(f"{inspector.title}; kind known: {inspector.kind is not None}")
+    for folder in asked.folders:
+        files = list(inspection.find_files([folder]))
+        files = np.random.default_rng(0).permutation(np.array(files, dtype=object))[: asked.count]
+        counts: dict[str, Counter] = {"untouched": Counter(), "square": Counter(), "enlarged": Counter()}
+        with tempfile.TemporaryDirectory() as place:
+            for path in files:
+                counts["untouched"][inspector.inspect(path, heat=False).verdict] += 1
+                image = Image.fromarray(images.read_image(path))
+                side = min(image.size)
+                square = image.crop((0, 0, side, side))
+                small = square.resize((side // 8, side // 8), Image.Resampling.BICUBIC)
+                for name, made in (("square", square), ("enlarged", small.resize((1024, 1024), 3))):
+                    target = Path(place) / f"{name}.png"
+                    made.save(target)
+                    counts[name][inspector.inspect(target, heat=False).verdict] += 1
+        for name, found in counts.items():
+            print(f"{folder.name:24s} {name:10s} {dict(found)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
