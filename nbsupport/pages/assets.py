@@ -28,7 +28,7 @@ def template(name: str) -> str:
 @functools.cache
 def templates_fingerprint() -> str:
     """Hash of all templates and of the modules that fill them: another version of the package makes the page anew."""
-    files = sorted([*_TEMPLATES.iterdir(), *_TEMPLATES.parent.glob("*.py")])
+    files = sorted([*_TEMPLATES.glob("*.*"), *_TEMPLATES.parent.glob("*.py")])
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 

@@ -294,6 +294,6 @@ def test_the_templates_travel_with_the_package():
     import tomllib
 
     setting = tomllib.loads((project_root() / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert setting["package-data"]["nbsupport.pages"] == ["templates/*"]
+    assert setting["package-data"]["nbsupport.pages"] == ["templates/*", "templates/served/*"]
     for name in pages.PAGES:
         assert f"../_static/{name}.html" in (project_root() / "book" / f"{name}.md").read_text()
