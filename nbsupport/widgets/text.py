@@ -22,15 +22,16 @@ LIMITS = """
 <b>What this cannot tell you.</b> A verdict is a statement about pictures like those the detectors learnt from: small
 squares of one kind of photograph, painted in by one network. It does not prove that a photograph is genuine, nor
 that it is forged. Another painter, another subject, a hole that is small beside the picture, or one more saving can
-turn it. Photographs of another size are cut to a square and made as small as the detectors need, and traces go with
-the detail. A heat map shows what moved the answer, which need not be where the paint is. <i>Unsure</i> is an honest
+turn it. Photographs of another size are judged in squares, made as small as the detectors need, and traces go with the
+detail. A picture unlike those that the detectors know gets no verdict, but not every such picture is noticed. A heat map shows what moved the answer, which need not be where the paint is. <i>Unsure</i> is an honest
 answer.
 """
 EXPLANATION = f"""
 <b>How to read this.</b> Each detector gives a probability that a part of the picture was painted in, calibrated on
 photographs it was not trained on, with as many real as painted ones. It says <i>real</i> or <i>inpainted</i> only where
 at most {ALLOWED:.0%} of the validation pictures with such a probability were of the other kind; else <i>unsure</i>.
-<i>Trust</i> is the share of inpainted ones among the validation pictures with the nearest probabilities.
+<i>Trust</i> is the share of inpainted ones among validation pictures with such a probability; a dash where too few of
+them are known.
 The soft vote is the mean of all.
 """
 
