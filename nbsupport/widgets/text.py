@@ -23,8 +23,8 @@ LIMITS = """
 squares of one kind of photograph, painted in by one network. It does not prove that a photograph is genuine, nor
 that it is forged. Another painter, another subject, a hole that is small beside the picture, or one more saving can
 turn it. Photographs of another size are judged in squares, made as small as the detectors need, and traces go with the
-detail. A picture unlike those that the detectors know gets no verdict, but not every such picture is noticed. A heat map shows what moved the answer, which need not be where the paint is. <i>Unsure</i> is an honest
-answer.
+detail. A picture unlike those that the detectors know gets no verdict, but not every such picture is noticed. A heat
+map shows what moved the answer, which need not be where the paint is. <i>Unsure</i> is an honest answer.
 """
 EXPLANATION = f"""
 <b>How to read this.</b> Each detector gives a probability that a part of the picture was painted in, calibrated on
