@@ -91,11 +91,13 @@ class Dataset:
         return int(found[0])
 
 
-@dataclass(frozen=True)
-class _IndexConfig(DataConfig):
-    """The parameters with a signature of the source's files, so that added photographs are not overlooked."""
+#: Hashes of the source's files, kept so that unchanged photographs are not read again.
+HASHES = "source_hashes.json"
 
-    signature: str = ""
+
+def source_signature(run: Run, config: DataConfig, root: Path) -> str:
+    """The fingerprint of the files that `config` reads at `root`, names and contents."""
+    return signature(root, SOURCES[config.dataset], config.captions, run / HASHES)
 
 
 def prepare(run: Run, config: DataConfig) -> Dataset:
@@ -104,9 +106,9 @@ def prepare(run: Run, config: DataConfig) -> Dataset:
     Raises:
         UserError: the source is not there or not in its layout, or nothing usable is in it.
     """
+    run.check_replace("index", config)  # before birds are drawn over those that are there
     root = resolve_root(config, run)
-    seen = signature(root, SOURCES[config.dataset], config.captions)
-    stage = run.stage("index", _IndexConfig(**config.to_mapping(), signature=seen))
+    stage = run.stage("index", config, source={"source": source_signature(run, config, root)})
     if not stage.finished:
         with stage:
             stage.note(**_make(run, config, root))
@@ -117,8 +119,7 @@ def prepare(run: Run, config: DataConfig) -> Dataset:
 
 def load(run: Run) -> Dataset:
     """The photographs of a run; raises :class:`MissingStage` when chapter 1 has not been run."""
-    config = dict(run.require("index")["config"])
-    config.pop("signature", None)
+    config = run.require("index")["config"]
     index = pd.read_parquet(run / "index.parquet")
     index["captions"] = index["captions"].map(list)
     index["parts"] = [{part["part"]: (part["x"], part["y"]) for part in parts} for parts in index["parts"]]

@@ -192,7 +192,7 @@ class Session:
             return "No trained detectors came with the package. Train some with: python -m nbsupport run --only 1-6"
         return (
             "This run has no trained detectors, and none came with the package. Train them with: "
-            f"python -m nbsupport run --run {self.run.name} --only 6"
+            f"{self.run.command('1-6')}"
         )
 
     def using(self) -> list[str]:
