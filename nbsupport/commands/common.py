@@ -100,7 +100,7 @@ def own_data(name: str, dataset: str, data: str | None, force: bool) -> str | No
     if other and not force:
         raise ConfigError(
             f"The run '{held.name}' was made from {own['dataset']} photographs in '{root}', and would be replaced by "
-            f"one of {dataset}{f' in {data!r}' if data else ''}. Continue it with:  {held.command()}  Give the other one "
-            "another name (--run NAME), or replace this one with --force."
+            f"one of {dataset}{f' in {data!r}' if data else ''}. Continue it with:  {held.command()}  Give the other "
+            "one another name (--run NAME), or replace this one with --force."
         )
     return data or (None if other else own.get("data"))
