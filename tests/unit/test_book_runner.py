@@ -136,7 +136,7 @@ def test_a_raising_cell_fails_loudly_and_leaves_the_notebook(tmp_path, runs_fold
     chapter = make_notebook(tmp_path, "03_bad", "x = 1", 'raise ValueError("the third\\nreason")', "print('never')")
     run = Run("a")
     old = runner.executed_path(run, chapter)
-    runs.write_json(old, {})
+    runs.write_json(old, {"the last": "good one"})
     with pytest.raises(runner.ChapterFailed) as caught:
         runner.run_chapter(run, chapter, {}, [chapter])
     message = str(caught.value)
@@ -145,7 +145,7 @@ def test_a_raising_cell_fails_loudly_and_leaves_the_notebook(tmp_path, runs_fold
     assert "never" not in json.dumps(
         [c.get("outputs") for c in json.loads(runner.failed_path(run, chapter).read_text())["cells"]]
     )
-    assert not old.exists(), "an execution that is out of date must not pass for one of this chapter"
+    assert runs.read_json(old) == {"the last": "good one"}, "a failed re-run never costs the last good notebook"
     assert not list(old.parent.glob(".*")), "no temporary file is left"
 
 

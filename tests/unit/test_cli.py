@@ -59,7 +59,8 @@ def test_what_does_not_exist_is_named_with_exit_code_2(call, small_book, runs_fo
 
 @pytest.mark.parametrize("command", ["book", "status"])
 def test_an_unknown_run_lists_those_there_are(call, small_book, runs_folder, command):
-    (runs_folder / "mine" / "stages").mkdir(parents=True)
+    runs.write_json(runs_folder / "mine" / "stages" / "index.json", {})
+    runs.write_json(runs_folder / "failed" / "notebooks" / "01_first.failed.ipynb", {})  # a failed start is no run
     result = call(command, "--run", "yours")
     assert result.exit_code == 1 and "There is no run 'yours' (there are: mine)" in result.stderr
     assert not (runs_folder / "yours").exists()
