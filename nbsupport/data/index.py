@@ -119,7 +119,8 @@ def prepare(run: Run, config: DataConfig) -> Dataset:
 
 def load(run: Run) -> Dataset:
     """The photographs of a run; raises :class:`MissingStage` when chapter 1 has not been run."""
-    config = run.require("index")["config"]
+    config = dict(run.require("index")["config"])
+    config.pop("signature", None)  # of older versions
     index = pd.read_parquet(run / "index.parquet")
     index["captions"] = index["captions"].map(list)
     index["parts"] = [{part["part"]: (part["x"], part["y"]) for part in parts} for parts in index["parts"]]
