@@ -81,7 +81,5 @@ def _drawn_birds(config: DataConfig, run: Run) -> Path:
         raise ConfigError("Say how many synthetic birds to draw, e.g. count=800 (0 means 'all' for real photographs).")
     from nbsupport.data import synthetic
 
-    if (run / "source").is_symlink():  # of a variant: the birds of the run that it varies stay as they are
-        (run / "source").unlink()
     size = config.image_size * 3 // 2  # larger than the cache, so that resizing is a real step for them too
     return synthetic.write(run / "source", config.count, size=size, seed=config.seed)

@@ -97,6 +97,8 @@ def write(root: Path, count: int, size: int = 96, seed: int = 0, workers: int | 
     unfinished = root / ".unfinished"
     if root.exists() and any(root.iterdir()) and not marker.exists() and not unfinished.exists():
         raise UserError(f"The folder '{root}' is not empty and holds no synthetic birds. Choose another folder.")
+    if root.is_symlink():  # the birds of another run stay as they are
+        root.unlink()
     root.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
     _remove_listed(root)
