@@ -302,7 +302,9 @@ def status(
     out.print(chapters)
     out.print(stages)
     if stale or any(state.startswith("stale") for *_, state in lines):
-        out.print(f"[yellow]Stale[/yellow]: {plain('; '.join(stale) or 'see the chapters')}")
+        more = f"; and {len(stale) - 1} more stages" if len(stale) > 1 else ""
+        told = f"{stale[0]}{more}" if stale else "see the chapters"
+        out.print(f"[yellow]Stale[/yellow]: {plain(told)}")
         out.print(f"Make it anew; what matches is kept:  {plain(opened.command())}")
     results = sorted(path.stem for path in (opened.path / "results").glob("*.json"))
     out.print(f"Results: {', '.join(results) or 'none'}")
@@ -368,7 +370,9 @@ def data(
     photos = sources.SOURCES[source].load(place)
     labels = len({photo.label for photo in photos})
     out.print(f"{len(photos):,} photographs of {labels:,} labels in {plain(place)}")
-    out.print(f"Run the book on them:  python -m nbsupport run --dataset {source} --data {plain(place)}")
+    out.print(
+        f"Run the book on them:  python -m nbsupport run --dataset {source} --data {plain(shlex.quote(str(place)))}"
+    )
 
 
 @app.command()

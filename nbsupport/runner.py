@@ -21,6 +21,7 @@ from typing import Any
 
 from nbsupport import runs, threads
 from nbsupport.chapters import Chapter
+from nbsupport.config import DataConfig
 from nbsupport.errors import UserError
 from nbsupport.runs import CHAPTER_OF_STAGE, Run
 
@@ -108,16 +109,15 @@ def made_from(run: Run, chapter: Chapter, parameters: Mapping[str, Any], chapter
 
 def _source(run: Run, parameters: Mapping[str, Any]) -> str | None:
     """The fingerprint of the user's photographs; None for birds that are drawn, and where there are none."""
-    from nbsupport import data
-    from nbsupport.config import DataConfig
-    from nbsupport.data import index
-
     own = {key: value for key, value in parameters.items() if key in DataConfig.__dataclass_fields__}
     if own.get("dataset", "synthetic") == "synthetic" and own.get("data") is None:
         return None
+    from nbsupport import data
+    from nbsupport.data import listing
+
     try:
         config = DataConfig(**own)
-        return index.source_signature(run, config, data.resolve_root(config, run))
+        return listing.source_signature(run, config, data.resolve_root(config, run))
     except (UserError, OSError):
         return None
 

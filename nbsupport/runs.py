@@ -29,8 +29,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from nbsupport.code_version import code_version
 from nbsupport.config import Config
 from nbsupport.errors import ConfigError, MissingStage, StaleStage, UserError
@@ -435,6 +433,8 @@ class Run:
         if self.path in _HELD or os.environ.get(HOLDS) == str(self.path) or rank():
             yield
             return
+        import filelock  # a tenth of a second, which no other command needs
+
         lock, holder = filelock.FileLock(self.path / ".lock"), self.path / ".lock.json"
         try:
             lock.acquire(timeout=0)

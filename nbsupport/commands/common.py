@@ -25,7 +25,10 @@ RunOption = Annotated[
 ]
 DatasetOption = Annotated[str, typer.Option(metavar="|".join(DATASETS), help="Where the photographs come from.")]
 ProfileOption = Annotated[
-    str, typer.Option(metavar="smoke|quick|full", help="How much work: minutes, a book, an hour.")
+    str,
+    typer.Option(
+        metavar="|".join(book_chapters.profile_names()) or "NAME", help="How much work: minutes, a book, hours."
+    ),
 ]
 DataOption = Annotated[
     Path | None, typer.Option(metavar="PATH", help="The data set's folder or its parent; default: NBSUPPORT_DATA.")

@@ -22,7 +22,7 @@ from nbsupport.data import SOURCES, resolve_root, splits
 from nbsupport.data.cache import ImageCache, writing
 from nbsupport.data.captions import Vocabulary
 from nbsupport.data.ingest import ingest_all
-from nbsupport.data.listing import choose, signature
+from nbsupport.data.listing import choose, source_signature
 from nbsupport.data.records import Photo
 from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.runs import Run, atomic_path
@@ -89,15 +89,6 @@ class Dataset:
         if not len(found):
             raise ConfigError(f"There is no photograph '{image_id}' in this run's index.")
         return int(found[0])
-
-
-#: Hashes of the source's files, kept so that unchanged photographs are not read again.
-HASHES = "source_hashes.json"
-
-
-def source_signature(run: Run, config: DataConfig, root: Path) -> str:
-    """The fingerprint of the files that `config` reads at `root`, names and contents."""
-    return signature(root, SOURCES[config.dataset], config.captions, run / HASHES)
 
 
 def prepare(run: Run, config: DataConfig) -> Dataset:

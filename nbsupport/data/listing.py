@@ -8,12 +8,23 @@ from pathlib import Path
 from types import ModuleType
 
 from nbsupport import rng
+from nbsupport.config import DataConfig
+from nbsupport.data import SOURCES
 from nbsupport.data.records import Photo
 from nbsupport.errors import UserError
-from nbsupport.runs import hash_file, read_json, write_json
+from nbsupport.runs import Run, hash_file, read_json, write_json
 
 #: Files that are opened every time; of all others the hash is kept while size, times and inode stay the same.
 _ALWAYS_READ = (".csv", ".jsonl", ".json", ".parquet", ".txt", ".caption", ".pickle", ".xml", ".tsv")
+
+
+#: Hashes of a source's files, kept in the run so that unchanged photographs are not read again.
+HASHES = "source_hashes.json"
+
+
+def source_signature(run: Run, config: DataConfig, root: Path) -> str:
+    """The fingerprint of the files that `config` reads at `root`, names and contents."""
+    return signature(root, SOURCES[config.dataset], config.captions, run / HASHES)
 
 
 def signature(root: Path, source: ModuleType, captions: str | None, kept: Path | None = None) -> str:
