@@ -175,8 +175,6 @@ def train(
 
     opened = Run(name, replace=force or None)
     with opened.alone():
-        if not rank():
-            opened.remember(dataset=dataset, data=place, profile=profile, settings=overruled)
         if ablations:
             chosen = () if "all" in ablations else ablations
             told = ("DATA" if data and word == str(data) else word for word in sys.argv[1:])  # no path of a machine
@@ -184,6 +182,8 @@ def train(
             out.print(recipe.ablate(opened, parameters, chosen, command).round(4).to_string(index=False))
             return
         result = recipe.train(opened, parameters).result
+        if not rank():
+            opened.remember(dataset=dataset, data=place, profile=profile, settings=overruled)
     rate, error = result["images_per_second"], result["validation_hole_l1"]
     out.print(f"{result['images']:,} pictures in {result['seconds']:.0f} s ({rate:.1f}/s).")
     out.print(f"In-hole L1 on validation photographs {error:.4f}. Results: {plain(opened.path / 'results')}")

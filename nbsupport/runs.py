@@ -474,10 +474,12 @@ class Run:
         write_json(self.path / "command.json", {**self.asked(), **asked, "settings": settings})
 
     def asked(self) -> dict[str, Any]:
-        """What :meth:`remember` kept, else what the stages' records tell."""
+        """What :meth:`remember` kept, of a variant what its run kept, else what the stages' records tell."""
         path = self.path / "command.json"
         if path.exists():
             return read_json(path)
+        if "@" in self.name:
+            return Run(self.path.with_name(self.name.partition("@")[0])).asked()
         index, told = self.record("index"), {}
         if index:
             told = {key: index["config"].get(key) for key in ("dataset", "data")}

@@ -61,9 +61,9 @@ def make(
     config = PairsConfig.from_mapping({key: value for key, value in parameters.items() if key in fields})
     opened = Run(name, replace=force or None)
     with opened.alone():
+        made = paired.make(opened, config, workers or parameters["processes"])
         if not rank():
             opened.remember(dataset=dataset, profile=profile, settings=overruled)
-        made = paired.make(opened, config, workers or parameters["processes"])
     out.print(f"{len(made):,} pictures of {made.manifest['image_id'].nunique():,} photographs in {plain(opened.path)}")
 
 

@@ -182,6 +182,7 @@ def test_pairs_are_made_verified_and_exported_from_the_command_line(call, tmp_pa
     monkeypatch.setenv(runs.REPLACE, "1")
     assert capped.exit_code == 2 and "count 640, now 4" in capped.stderr and "--force" in capped.stderr
     assert call("pairs", "verify", "--run", "painted").exit_code == 0, "the set is as it was"
+    assert "5.count" not in run.command() and "5.kinds" in run.command(), "what was refused is not advised later"
     first = sorted((run / "pairs/shards").rglob("*.png"))[0]
     first.write_bytes(first.read_bytes()[:-1])
     broken = call("pairs", "verify", "--run", "painted")

@@ -235,6 +235,7 @@ def test_commands_repeat_how_the_run_was_asked_for(runs_folder):
     with pytest.raises(MissingStage) as caught:
         run.require("pairs")
     assert expected in str(caught.value)
+    assert Run("my photos@few").command("1-5") == expected.replace("'my photos'", "'my photos@few'")
 
 
 def test_a_mistyped_run_leaves_no_folder(runs_folder):
