@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 something failed; 2 something was asked for that does not exist (the message names the nearest).
 """
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from nbsupport.commands import pairs
 from nbsupport.commands.common import (
     DataOption,
     DatasetOption,
+    ForceOption,
     ProfileOption,
     RunOption,
     SettingsOption,
@@ -25,6 +27,7 @@ from nbsupport.commands.common import (
     err,
     existing,
     out,
+    own_data,
     plain,
     readable_errors,
 )
@@ -32,7 +35,7 @@ from nbsupport.commands.demo import demo
 from nbsupport.commands.detect import detect
 from nbsupport.config import DATASETS
 from nbsupport.errors import ConfigError, unknown
-from nbsupport.runs import Run
+from nbsupport.runs import Run, rank
 
 app = typer.Typer(
     name="python -m nbsupport",
@@ -72,12 +75,16 @@ def run(
     only: Annotated[str | None, typer.Option(metavar="4-6", help="Chapters to run, e.g. 4 or 4-6 or 1,3.")] = None,
     name: RunOption = None,
     settings: SettingsOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Run again even what is finished and matches.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Run again what is finished and matches; replace a run of other photographs."),
+    ] = False,
 ) -> None:
     """Run chapters in their order with papermill; skip what is finished and matches.
 
     Each executed chapter is kept in runs/NAME/notebooks. A chapter is run again when its parameters, its notebook, the
-    package or what it reads have changed. One that fails stops the run and leaves NN_….failed.ipynb to look at.
+    package, the photographs or what it reads have changed. One that fails stops the run, and leaves
+    NN_….failed.ipynb to look at beside the last good one. Photographs of an existing run are found without --data.
 
     [bold]Examples[/bold]
 
@@ -87,18 +94,28 @@ def run(
 
       python -m nbsupport run --only 4-6 --set 4.steps=3000
     """
-    from nbsupport import runner
-
     chapters = book_chapters.all_chapters()
     name = choose_run(name, dataset, profile)
     overruled = book_chapters.parse_settings(settings or [])
-    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=existing(data), settings=overruled)
+    place = own_data(name, dataset, existing(data), force)
+    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=place, settings=overruled)
     wanted = book_chapters.select(chapters, only)
     opened = Run(name)
-    out.print(
-        f"Run [bold]{plain(opened.name)}[/bold] in {plain(opened.path)}: {len(wanted)} of {len(chapters)} chapters"
-    )
     start = time.perf_counter()
+    with opened.alone():
+        opened.remember(dataset=dataset, data=place, profile=profile, settings=overruled)
+        out.print(
+            f"Run [bold]{plain(opened.name)}[/bold] in {plain(opened.path)}: {len(wanted)} of {len(chapters)} chapters"
+        )
+        _run_chapters(opened, chapters, wanted, parameters, profile, force)
+    out.print(f"Done in {time.perf_counter() - start:.0f} s. Executed chapters: {plain(opened.path / 'notebooks')}")
+    if len(wanted) == len(chapters):
+        out.print(f"Build the book:  python -m nbsupport book --run {plain(shlex.quote(name))}")
+
+
+def _run_chapters(opened: Run, chapters: list, wanted: list, parameters: dict, profile: str, force: bool) -> None:
+    from nbsupport import runner
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         whole = progress.add_task("chapters", total=len(wanted))
@@ -118,9 +135,6 @@ def run(
             progress.advance(whole)
             words = "finished before, matches: skipped" if outcome.skipped else f"{outcome.seconds:.1f} s"
             out.print(f"  {plain(label)}: {words}")
-    out.print(f"Done in {time.perf_counter() - start:.0f} s. Executed chapters: {plain(opened.path / 'notebooks')}")
-    if len(wanted) == len(chapters):
-        out.print(f"Build the book:  python -m nbsupport book --run {plain(opened.name)}")
 
 
 @app.command()
@@ -135,11 +149,13 @@ def train(
         list[str] | None,
         typer.Option("--ablation", metavar="NAME", help="Compare with a part taken away; may be repeated, or 'all'."),
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Train the text encoder and TDANet without notebooks (chapters 1 and 4), e.g. on a machine without Jupyter.
 
-    A training that was stopped goes on where it was. With torchrun, the processes share each batch; torchrun has
-    options of its own that begin with --run, so write -r for the run's name there.
+    A training that was stopped continues where it was; one with other parameters is replaced with --force only. With
+    torchrun, the processes share each batch; torchrun has options of its own that begin with --run, so write -r for the
+    run's name there.
 
     [bold]Examples[/bold]
 
@@ -152,18 +168,22 @@ def train(
     chapters = book_chapters.all_chapters()
     name = choose_run(name, dataset, profile)
     overruled = book_chapters.parse_settings(settings or [])
-    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=existing(data), settings=overruled)
+    place = own_data(name, dataset, existing(data), force)
+    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=place, settings=overruled)
     threads.choose_waiting()  # before PyTorch is loaded
     from nbsupport.training import recipe  # takes seconds: what was mistyped above is told at once
 
-    opened = Run(name)
-    if ablations:
-        chosen = () if "all" in ablations else ablations
-        told = ("DATA" if data and word == str(data) else word for word in sys.argv[1:])  # no path of a machine
-        command = " ".join(["python -m nbsupport", *told])
-        out.print(recipe.ablate(opened, parameters, chosen, command).round(4).to_string(index=False))
-        return
-    result = recipe.train(opened, parameters).result
+    opened = Run(name, replace=force or None)
+    with opened.alone():
+        if ablations:
+            chosen = () if "all" in ablations else ablations
+            told = ("DATA" if data and word == str(data) else word for word in sys.argv[1:])  # no path of a machine
+            command = " ".join(["python -m nbsupport", *told])
+            out.print(recipe.ablate(opened, parameters, chosen, command).round(4).to_string(index=False))
+            return
+        result = recipe.train(opened, parameters).result
+        if not rank():
+            opened.remember(dataset=dataset, data=place, profile=profile, settings=overruled)
     rate, error = result["images_per_second"], result["validation_hole_l1"]
     out.print(f"{result['images']:,} pictures in {result['seconds']:.0f} s ({rate:.1f}/s).")
     out.print(f"In-hole L1 on validation photographs {error:.4f}. Results: {plain(opened.path / 'results')}")
@@ -264,18 +284,28 @@ def status(
 
     opened = statuses.open_existing(choose_run(name, dataset, profile))
     chapters = Table("Chapter", "Title", "State", "Seconds", "Profile", "Begun", title=f"Run {opened.name}")
-    for number, title, record, state in statuses.chapter_lines(opened):
+    lines = statuses.chapter_lines(opened)
+    for number, title, record, state in lines:
         told = (f"{record['seconds']:.1f}", record["profile"], record["started"][:16]) if record else ("", "", "")
         chapters.add_row(f"{number:02d}", title, state, *told)
-    stages = Table("Stage", "Chapter", "Seconds", "Peak MB", "Written MB", "Notes", title="Stages")
+    stages = Table("Stage", "Chapter", "State", "Seconds", "Peak MB", "Written MB", "Notes", title="Stages")
+    stale = []
     for line in statuses.stage_lines(opened):
         notes = ", ".join(f"{key}: {value}" for key, value in line.notes.items())
         size = f"{line.megabytes:.1f}"
         stages.add_row(
-            line.name, str(line.chapter), f"{line.seconds:.1f}", f"{line.peak_memory_mb:.0f}", size, notes[:60]
-        )
+            line.name, str(line.chapter), "stale" if line.stale else "current", f"{line.seconds:.1f}",
+            f"{line.peak_memory_mb:.0f}", size, notes[:60],
+        )  # fmt: skip
+        if line.stale:
+            stale.append(f"{line.name}: {line.stale}")
     out.print(chapters)
     out.print(stages)
+    if stale or any(state.startswith("stale") for *_, state in lines):
+        more = f"; and {len(stale) - 1} more stages" if len(stale) > 1 else ""
+        told = f"{stale[0]}{more}" if stale else "see the chapters"
+        out.print(f"[yellow]Stale[/yellow]: {plain(told)}")
+        out.print(f"Make it anew; what matches is kept:  {plain(opened.command())}")
     results = sorted(path.stem for path in (opened.path / "results").glob("*.json"))
     out.print(f"Results: {', '.join(results) or 'none'}")
     out.print(f"{statuses.folder_size(opened.path):.1f} MB in {plain(opened.path)}")
@@ -340,7 +370,9 @@ def data(
     photos = sources.SOURCES[source].load(place)
     labels = len({photo.label for photo in photos})
     out.print(f"{len(photos):,} photographs of {labels:,} labels in {plain(place)}")
-    out.print(f"Run the book on them:  python -m nbsupport run --dataset {source} --data {plain(place)}")
+    out.print(
+        f"Run the book on them:  python -m nbsupport run --dataset {source} --data {plain(shlex.quote(str(place)))}"
+    )
 
 
 @app.command()

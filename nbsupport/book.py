@@ -19,7 +19,7 @@ from typing import Any
 from nbsupport import fooled, pages, status
 from nbsupport.chapters import Chapter, all_chapters, assignments, source, toc_pages
 from nbsupport.errors import UserError
-from nbsupport.runner import executed_path, read_executed
+from nbsupport.runner import executed_path, read_executed, why_stale
 from nbsupport.runs import Run, project_root
 
 #: What a chapter's page says where the notebook has something live.
@@ -30,17 +30,26 @@ _PROGRESS = re.compile(r"\d+%\|")  # how tqdm writes itself
 
 
 def require_executed(run: Run, chapters: list[Chapter]) -> None:
-    """Raise :class:`UserError`, with the command that mends it, unless every chapter is executed in `run`."""
+    """Raise :class:`UserError`, with the command that mends it, unless `run` holds every chapter, executed, none stale.
+
+    A chapter is stale when it does not belong to what the run holds now (:func:`nbsupport.runner.why_stale`).
+    """
     missing = [chapter for chapter in chapters if read_executed(executed_path(run, chapter)) is None]
-    if not missing:
-        return
-    names = ", ".join(chapter.name for chapter in missing)
-    numbers = ",".join(str(chapter.number) for chapter in missing)
-    only = "" if len(missing) == len(chapters) else f" --only {numbers}"
-    raise UserError(
-        f"The run '{run.name}' does not hold all chapters, executed; missing: {names}. Run them with:  "
-        f"python -m nbsupport run{status.run_options(run)}{only}"
-    )
+    if missing:
+        names = ", ".join(chapter.name for chapter in missing)
+        only = "" if len(missing) == len(chapters) else ",".join(str(chapter.number) for chapter in missing)
+        raise UserError(
+            f"The run '{run.name}' does not hold all chapters, executed; missing: {names}. Run them with:  "
+            f"{run.command(only)}"
+        )
+    stale = {chapter.name: reason for chapter in chapters if (reason := why_stale(run, chapter, chapters))}
+    if stale:
+        name, reason = next(iter(stale.items()))
+        others = f" (and {len(stale) - 1} more chapters)" if len(stale) > 1 else ""
+        raise UserError(
+            f"The run '{run.name}' is not of one piece, and no book is built from it: {name} is stale, {reason}"
+            f"{others}. What matches is kept; make the rest anew with:  {run.command()}"
+        )
 
 
 def shown_parameters(code: str, values: Mapping[str, Any], where: str) -> str:

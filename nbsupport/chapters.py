@@ -16,12 +16,36 @@ from typing import Any
 
 import yaml
 
-from nbsupport.config import DATASETS
+from nbsupport import config
+from nbsupport.config import DATASETS, Config
 from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.runs import hash_file, project_root
 
 Settings = Mapping[int, Mapping[str, Any]]  #: chapter number -> parameter -> value
 
+#: Where each chapter's values go: a configuration, and what its fields' names begin with in the chapter.
+CONFIGURATIONS: Mapping[int, Sequence[tuple[type[Config], str]]] = {
+    1: [(config.DataConfig, "")],
+    2: [(config.MaskConfig, "")],
+    4: [(config.TrainingConfig, ""), (config.MatchingConfig, "matching_")],
+    5: [(config.PairsConfig, "")],
+    6: [
+        (config.DetectorConfig, ""), (config.RobustnessConfig, ""), (config.RobustnessConfig, "condition_"),
+        (config.SearchConfig, "search_"),
+        (config.StudyConfig, "study_"), (config.EvaluationConfig, ""),
+    ],
+    7: [(config.EnsembleConfig, "")],
+    8: [
+        (config.ErrorsConfig, ""), (config.LocalizationConfig, "map_"), (config.SegmentationConfig, "segmentation_"),
+    ],
+}  # fmt: skip
+_RENAMED = {
+    (6, "search_count"): "search_train_count",
+    (6, "study_count"): "study_train_count",
+    (7, "ensembles"): "names",
+}
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list", dict: "a map"}
 _PROFILE_ORDER = ("smoke", "quick", "full")  # from short to long; profiles of one's own come after them
 
 
@@ -221,8 +245,37 @@ def parse_settings(texts: Iterable[str]) -> dict[int, dict[str, Any]]:
     return settings
 
 
+def problem(chapter: Chapter, name: str, value: Any) -> str:
+    """What is wrong with a parameter's value, as the end of a sentence; empty if nothing is.
+
+    Its type and range are those of the configuration that it goes into, else the type of the notebook's own value.
+    """
+    wanted = _RENAMED.get((chapter.number, name), name)
+    default = chapter.parameters[name]
+    for kind, start in CONFIGURATIONS.get(chapter.number, ()):
+        field = wanted.removeprefix(start)
+        if wanted.startswith(start) and field in kind.__dataclass_fields__:
+            return kind.problem(field, value)
+    if default is None or value is None:
+        return ""
+    number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
+    if type(value) is not type(default) and not number:
+        return f"must be {_KINDS[type(default)]} such as {default!r}, got {value!r}"
+    if isinstance(default, int) and default >= 0 > value:
+        return f"must not be negative, got {value!r}"
+    inner = {type(item) for item in default} if isinstance(default, list) else set()
+    if len(inner) == 1 and (wrong := [item for item in value if not isinstance(item, (*inner, *_wider(inner)))]):
+        return f"must be a list of items such as {default[0]!r}, got {wrong[0]!r} in it"
+    return ""
+
+
+def _wider(kinds: set[type]) -> tuple[type, ...]:
+    return (int,) if kinds == {float} else ()
+
+
 def check_settings(settings: Settings, chapters: Sequence[Chapter], where: str) -> None:
-    """Raise :class:`ConfigError` for a chapter that does not exist or a parameter that its notebook does not have.
+    """Raise :class:`ConfigError` for a chapter that does not exist, a parameter that its notebook does not have, or a
+    value of the wrong type or out of its range.
 
     papermill itself only warns about an unknown parameter, and the run would silently use the default.
     """
@@ -236,10 +289,12 @@ def check_settings(settings: Settings, chapters: Sequence[Chapter], where: str) 
                 raise ConfigError(f"In {where}: run_name is set by --run NAME, for all chapters at once.")
             if name not in names:
                 raise ConfigError(unknown(f"parameter of chapter {number} (in {where})", name, names))
+            if wrong := problem(chapter, name, values[name]):
+                raise ConfigError(f"Chapter {number}, parameter {name} (in {where}) {wrong}.")
 
 
 def check_parameters(namespace: Mapping[str, Any], number: int, root: Path | None = None) -> None:
-    """Raise :class:`ConfigError` for a misspelt parameter of a running chapter, naming the nearest that it has.
+    """Raise :class:`ConfigError` for a misspelt parameter of a running chapter, or a value that it cannot have.
 
     Looked at are the cells that set parameters, as IPython keeps them (``In``): the latest that papermill put in
     (``# Parameters``), and the latest that sets ``run_name``. A chapter calls it before it builds a configuration:
@@ -248,11 +303,13 @@ def check_parameters(namespace: Mapping[str, Any], number: int, root: Path | Non
     cells = [text for text in namespace.get("In", ()) if isinstance(text, str)]
     injected = [text for text in cells if text.lstrip().startswith("# Parameters\n")]
     own = [text for text in cells if text not in injected and re.search(r"^run_name *=", text, flags=re.MULTILINE)]
-    names = _known_chapter(number, all_chapters(root)).parameters
+    chapter = _known_chapter(number, all_chapters(root))
     for text in injected[-1:] + own[-1:]:
-        for name, _, _ in assignments(text, f"chapter {number}"):
-            if name not in names:
-                raise ConfigError(unknown(f"parameter of chapter {number}", name, names))
+        for name, value, _ in assignments(text, f"chapter {number}"):
+            if name not in chapter.parameters:
+                raise ConfigError(unknown(f"parameter of chapter {number}", name, chapter.parameters))
+            if wrong := problem(chapter, name, value):
+                raise ConfigError(f"Chapter {number}, parameter {name} {wrong}.")
 
 
 def plan(

@@ -25,6 +25,9 @@ DATASETS: tuple[str, ...] = ("synthetic", "cub", "pets", "folder")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
 
+_WORDS = {int: "a whole number (int)", float: "a number (float)", bool: "True or False (bool)", str: "text (str)"}
+
+
 def _matches(value: Any, hint: Any) -> bool:
     """Whether `value` is of the annotated type; an int passes for a float, a bool never passes for an int."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -46,7 +49,15 @@ def _matches(value: Any, hint: Any) -> bool:
 
 
 def _readable(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    """A type in words, e.g. ``a list of a whole number (int)``."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("None (null)" if option is type(None) else _readable(option) for option in arguments)
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, arguments))
+    if origin is tuple:
+        return f"a list, each item {_readable(arguments[0])}"
+    return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 @dataclass(frozen=True)
@@ -54,24 +65,27 @@ class Config:
     """Base of all stage configurations: checks types on construction and builds itself from plain mappings."""
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, list):  # YAML and papermill know lists only
                 value = tuple(value)
                 object.__setattr__(self, field.name, value)
-            if not _matches(value, hints[field.name]):
-                raise ConfigError(
-                    f"{type(self).__name__}.{field.name} must be {_readable(hints[field.name])}, got {value!r}."
-                )
-            limits = field.metadata.get("between")
-            if limits and value is not None:
-                for item in value if isinstance(value, tuple) else (value,):
-                    if not limits[0] <= item <= limits[1]:
-                        raise ConfigError(
-                            f"{type(self).__name__}.{field.name} must lie between {limits[0]} and {limits[1]}, "
-                            f"got {item!r}."
-                        )
+            if problem := self.problem(field.name, value):
+                raise ConfigError(f"{type(self).__name__}.{field.name} {problem}.")
+
+    @classmethod
+    def problem(cls, name: str, value: Any) -> str:
+        """What is wrong with a value for the field `name`, as the end of a sentence; empty if nothing is."""
+        hint, value = typing.get_type_hints(cls)[name], tuple(value) if isinstance(value, list) else value
+        limits = cls.__dataclass_fields__[name].metadata.get("between")
+        if not _matches(value, hint):
+            allowed = f" from {limits[0]} to {limits[1]}" if limits else ""
+            return f"must be {_readable(hint)}{allowed}, got {value!r}"
+        if limits and value is not None:
+            for item in value if isinstance(value, tuple) else (value,):
+                if not limits[0] <= item <= limits[1]:
+                    return f"must lie between {limits[0]} and {limits[1]}, got {item!r}"
+        return ""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

@@ -20,6 +20,10 @@ class MissingStage(UserError):
     """A stage was asked for whose input the run folder does not hold yet."""
 
 
+class StaleStage(MissingStage):
+    """A stage is there, but was made from something else than what the run folder holds now."""
+
+
 class UnusableImage(UserError):
     """A file cannot be read as a photograph; ``str(error)`` is the reason that goes into ``rejected.csv``."""
 

@@ -1,9 +1,9 @@
 """Runs chapters with papermill: each in a fresh kernel, its output kept in the run folder.
 
 An executed chapter (``runs/<run>/notebooks/04_training.ipynb``) carries a record of what it was made from: parameters,
-notebook, package and the stages it read. While that still holds, the chapter is skipped. A chapter that fails leaves
-``04_training.failed.ipynb`` and an error that names the cell. Not here: what the chapters and their parameters are
-(:mod:`nbsupport.chapters`), and the book (:mod:`nbsupport.book`).
+notebook, package, photographs and the stages it read. While that still holds, the chapter is skipped. A chapter that
+fails leaves ``04_training.failed.ipynb``, beside the last good one, and an error that names the cell. Not here: what
+the chapters and their parameters are (:mod:`nbsupport.chapters`), and the book (:mod:`nbsupport.book`).
 """
 
 import contextlib
@@ -21,11 +21,15 @@ from typing import Any
 
 from nbsupport import runs, threads
 from nbsupport.chapters import Chapter
+from nbsupport.config import DataConfig
 from nbsupport.errors import UserError
 from nbsupport.runs import CHAPTER_OF_STAGE, Run
 
 #: Modules that show and carry what was computed but cannot change it: editing them makes no chapter stale.
-_NOT_COMPUTING = {"__main__.py", "book.py", "chapters.py", "runner.py", "status.py", "threads.py"}
+_NOT_COMPUTING = {
+    *("__main__.py", "book.py", "chapters.py", "code_version.py", "runner.py", "runs.py", "status.py", "threads.py"),
+    *("commands/common.py", "commands/demo.py", "commands/detect.py", "commands/pairs.py"),
+}
 
 OnCell = Callable[[int, int], None]  #: called with (number of cells begun, number of all cells)
 
@@ -74,9 +78,14 @@ def device_words() -> str:
 def read_executed(path: Path) -> dict[str, Any] | None:
     """The record inside an executed notebook, or None when there is none that can be read."""
     try:
-        return json.loads(path.read_text("utf-8"))["metadata"]["nbsupport"]
+        return _read_record(path, path.stat().st_mtime_ns)
     except (FileNotFoundError, KeyError, json.JSONDecodeError, UnicodeDecodeError):
         return None
+
+
+@functools.lru_cache(maxsize=64)  # notebooks hold pictures, and each is asked about by all chapters after it
+def _read_record(path: Path, _: int) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))["metadata"]["nbsupport"]
 
 
 def made_from(run: Run, chapter: Chapter, parameters: Mapping[str, Any], chapters: Sequence[Chapter]) -> dict[str, Any]:
@@ -94,7 +103,58 @@ def made_from(run: Run, chapter: Chapter, parameters: Mapping[str, Any], chapter
         "package": package_hash(),
         "stages": {name: (run.record(name) or {}).get("fingerprint") for name in stages},
         "upstream": {name: record and record["made_from"]["parameters"] for name, record in records.items()},
+        "source": _source(run, parameters) if chapter.number == CHAPTER_OF_STAGE["index"] else None,
     }
+
+
+def _source(run: Run, parameters: Mapping[str, Any]) -> str | None:
+    """The fingerprint of the user's photographs; None for birds that are drawn, and where there are none."""
+    own = {key: value for key, value in parameters.items() if key in DataConfig.__dataclass_fields__}
+    if own.get("dataset", "synthetic") == "synthetic" and own.get("data") is None:
+        return None
+    from nbsupport import data
+    from nbsupport.data import listing
+
+    try:
+        config = DataConfig(**own)
+        return listing.source_signature(run, config, data.resolve_root(config, run))
+    except (UserError, OSError):
+        return None
+
+
+def why_stale(run: Run, chapter: Chapter, chapters: Sequence[Chapter]) -> str:
+    """Why an executed chapter does not belong to what `run` holds now, as the end of a sentence; empty if it does.
+
+    Neither its prose nor code outside the stages count here (:func:`is_current` minds them too).
+    """
+    record = read_executed(executed_path(run, chapter))
+    if record is None:
+        return ""
+    made = record["made_from"]
+    now = made_from(run, chapter, made.get("parameters", {}), chapters)
+    for name in record.get("stages_left", []):
+        reason = run.stale(name) if run.record(name) else "it is no longer there"
+        if reason := reason or _lacking(run, name):
+            return f"its stage '{name}': {reason}"
+        left = record.get("left", {}).get(name)
+        if left and left != run.record(name)["fingerprint"]:
+            return f"its stage '{name}' has been made again since, with other parameters or from other input"
+    for name, seen in made.get("stages", {}).items():
+        if now["stages"].get(name) != seen:
+            return f"the stage '{name}', which it reads, is another now"
+        if reason := run.stale(name):
+            return f"the stage '{name}', which it reads: {reason}"
+    if now["source"] != made.get("source") and now["source"] is not None:
+        return "its photographs or captions have changed"
+    for name, seen in made.get("upstream", {}).items():
+        if now["upstream"].get(name) != seen:
+            return f"{name} has run since with other parameters"
+    return ""
+
+
+def _lacking(run: Run, stage: str) -> str:
+    lacking = [name for name in run.record(stage)["outputs"] if not (run.path / name).exists()]
+    return f"'{lacking[0]}' is missing" if lacking else ""
 
 
 def is_current(run: Run, chapter: Chapter, parameters: Mapping[str, Any], chapters: Sequence[Chapter]) -> bool:
@@ -104,7 +164,12 @@ def is_current(run: Run, chapter: Chapter, parameters: Mapping[str, Any], chapte
         return False
     wanted = made_from(run, chapter, parameters, chapters)
     own = [name for name, number in CHAPTER_OF_STAGE.items() if number == chapter.number]
-    kept = all(run.record(name) for name in own if name in record.get("stages_left", []))
+    left = record.get("left", {name: None for name in record.get("stages_left", [])})
+    kept = all(
+        (held := run.record(name)) and left[name] in (None, held["fingerprint"]) and not run.stale(name)
+        and not _lacking(run, name)
+        for name in own if name in left
+    )  # fmt: skip
     return kept and runs.fingerprint(record["made_from"]) == runs.fingerprint(wanted)
 
 
@@ -137,8 +202,6 @@ def run_chapter(
     target.parent.mkdir(parents=True, exist_ok=True)
     failed = failed_path(run, chapter)
     working = target.with_name(f".{chapter.name}.part.ipynb")
-    # An older execution no longer tells what this run holds, whether or not the new one succeeds.
-    target.unlink(missing_ok=True)
     failed.unlink(missing_ok=True)
     dependencies = made_from(run, chapter, parameters, chapters)
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
@@ -158,6 +221,7 @@ def run_chapter(
         "started": started.isoformat(timespec="seconds"),
         "seconds": seconds,
         "stages_left": own,
+        "left": {name: run.record(name)["fingerprint"] for name in own},
         "device": device_words(),
         "made_from": dependencies,
         **runs.provenance(),
@@ -210,6 +274,8 @@ def _kernel_environment(run: Run) -> Iterator[None]:
     changes = {
         "NBSUPPORT_RUNS": str(runs.runs_root().resolve()),
         "PYTHONPATH": os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")])),
+        runs.REPLACE: "1",  # who runs a chapter with other parameters has asked for it
+        **({runs.HOLDS: str(run.path)} if run.held else {}),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # ipykernel's debugger warns about frozen modules otherwise
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         threads.VARIABLE: threads.waiting_policy(),

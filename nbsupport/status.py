@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from nbsupport import runs
 from nbsupport.chapters import all_chapters
 from nbsupport.errors import UserError
-from nbsupport.runner import device_words, executed_path, failed_path, read_executed
+from nbsupport.runner import device_words, executed_path, failed_path, package_hash, read_executed, why_stale
 from nbsupport.runs import CHAPTER_OF_STAGE, Run
 
 #: Packages that carry trained weights with them, and what needs them.
@@ -28,14 +29,19 @@ class StageLine:
     seconds: float
     peak_memory_mb: float
     megabytes: float
+    stale: str  # why it is not what would be made now; empty if it is
     notes: dict[str, Any]
 
 
 def find_runs() -> list[str]:
-    """Names of the run folders there are, newest first."""
+    """Names of the runs in which anything was finished, newest first; one that only failed is none."""
     root = runs.runs_root()
-    held = [path for path in root.glob("*") if (path / "notebooks").is_dir() or (path / "stages").is_dir()]
+    held = [path for path in root.glob("*") if any(path.glob("stages/*.json")) or _executed(path)]
     return [path.name for path in sorted(held, key=lambda path: -path.stat().st_mtime)]
+
+
+def _executed(folder: Path) -> bool:
+    return any(not path.name.endswith(".failed.ipynb") for path in folder.glob("notebooks/[0-9]*.ipynb"))
 
 
 def open_existing(name: str) -> Run:
@@ -45,7 +51,8 @@ def open_existing(name: str) -> Run:
     if not path.is_dir():
         held = ", ".join(find_runs()) or "none yet"
         raise UserError(
-            f"There is no run '{name}' (there are: {held}). Make it with:  python -m nbsupport run --run {name}"
+            f"There is no run '{name}' (there are: {held}). Make it with:  "
+            f"python -m nbsupport run --run {shlex.quote(name)}"
         )
     return Run(name)
 
@@ -58,21 +65,39 @@ def stage_lines(run: Run) -> list[StageLine]:
         if record:
             size = sum(_size(run.path / output) for output in record["outputs"]) / 1e6
             lines.append(
-                StageLine(name, chapter, record["seconds"], record["peak_memory_mb"], size, record.get("notes", {}))
+                StageLine(
+                    name,
+                    chapter,
+                    record["seconds"],
+                    record["peak_memory_mb"],
+                    size,
+                    run.stale(name),
+                    record.get("notes", {}),
+                )  # fmt: skip
             )
     return lines
 
 
 def chapter_lines(run: Run) -> list[tuple[int, str, dict[str, Any] | None, str]]:
-    """Number, title, record and state (executed, failed, stale or empty) of every chapter of the book in `run`."""
-    lines = []
-    for chapter in all_chapters():
-        record = read_executed(executed_path(run, chapter))
+    """Number, title, record and state of every chapter of the book in `run`.
+
+    States: ``–``, ``failed``, ``executed``, ``notebook has changed``, ``code has changed``, or ``stale: `` and why; an
+    executed one may have failed when it was run again.
+    """
+    lines, chapters = [], all_chapters()
+    for chapter in chapters:
+        record, failed = read_executed(executed_path(run, chapter)), failed_path(run, chapter).exists()
         if record is None:
-            state = "failed" if failed_path(run, chapter).exists() else "–"
+            state = "failed" if failed else "–"
+        elif reason := why_stale(run, chapter, chapters):
+            state = f"stale: {reason}"
+        elif record["made_from"]["notebook"] != chapter.source_hash:
+            state = "notebook has changed"
         else:
-            state = "executed" if record["made_from"]["notebook"] == chapter.source_hash else "notebook has changed"
-        lines.append((chapter.number, chapter.title, record, state))
+            state = "executed" if record["made_from"].get("package") == package_hash() else "code has changed"
+        lines.append(
+            (chapter.number, chapter.title, record, state + ("; a later try failed" if record and failed else ""))
+        )
     return lines
 
 
@@ -87,22 +112,10 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def run_options(run: Run) -> str:
-    """The options that name `run` again on the command line, as far as its records know them."""
-    records = [record for _, _, record, _ in chapter_lines(run) if record]
-    profile = next((record["profile"] for record in records if record.get("profile")), None)
-    index = run.record("index")
-    options = [f" --run {run.name}"]
-    if index:
-        options.append(f" --dataset {index['config']['dataset']}")
-    if profile:
-        options.append(f" --profile {profile}")
-    return "".join(options)
-
-
 def markdown(run: Run) -> str:
     """The generated part of the book's status page: where and how `run` was made, time per chapter and stage."""
-    chapters = [(number, title, record) for number, title, record, _ in chapter_lines(run) if record]
+    found = [(chapter, read_executed(executed_path(run, chapter))) for chapter in all_chapters()]
+    chapters = [(chapter.number, chapter.title, record) for chapter, record in found if record]
     records = [record for _, _, record in chapters]
     if not records:
         return "No chapter has been executed.\n"

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+os.environ.setdefault("NBSUPPORT_REPLACE", "1")  # tests make stages of their own runs again with other parameters
+
 ROOT = Path(__file__).resolve().parent.parent
 
 #: tests/<folder> -> marker; also the order in which the tiers run: cheap ones first.

@@ -13,6 +13,7 @@ from rich.console import Console
 from nbsupport import chapters as book_chapters
 from nbsupport.config import DATASETS
 from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.runs import Run, runs_root
 
 # Where there is no terminal, tables take the width they need for a log.
 _WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
@@ -24,10 +25,16 @@ RunOption = Annotated[
 ]
 DatasetOption = Annotated[str, typer.Option(metavar="|".join(DATASETS), help="Where the photographs come from.")]
 ProfileOption = Annotated[
-    str, typer.Option(metavar="smoke|quick|full", help="How much work: minutes, a book, an hour.")
+    str,
+    typer.Option(
+        metavar="|".join(book_chapters.profile_names()) or "NAME", help="How much work: minutes, a book, hours."
+    ),
 ]
 DataOption = Annotated[
     Path | None, typer.Option(metavar="PATH", help="The data set's folder or its parent; default: NBSUPPORT_DATA.")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace what was made with other parameters or from other photographs.")
 ]
 SettingsOption = Annotated[
     list[str] | None,
@@ -75,3 +82,28 @@ def existing(data: Path | None) -> str | None:
     if not path.exists():
         raise ConfigError(f"--data: there is no folder '{path}'. Download one with:  python -m nbsupport data --help")
     return str(path)
+
+
+def own_data(name: str, dataset: str, data: str | None, force: bool) -> str | None:
+    """Where the photographs lie: `data`, else where those of the run `name` lie, if there is such a run.
+
+    Raises:
+        ConfigError: the run was made from another data set or folder, and it may not be replaced (`force`).
+    """
+    path = Path(name).expanduser()
+    path = path if path.is_absolute() or len(path.parts) > 1 else runs_root() / name
+    held = Run(path) if path.is_dir() else None
+    record = held.record("index") if held else None
+    if record is None:
+        return data
+    own, root = record["config"], record["notes"].get("root")
+    other = own["dataset"] != dataset
+    if not other and data and root and Path(data) not in (Path(root), *Path(root).parents):
+        other = True
+    if other and not force:
+        raise ConfigError(
+            f"The run '{held.name}' was made from {own['dataset']} photographs in '{root}', and would be replaced by "
+            f"one of {dataset}{f' in {data!r}' if data else ''}. Continue it with:  {held.command()}  Give the other "
+            "one another name (--run NAME), or replace this one with --force."
+        )
+    return data or (None if other else own.get("data"))

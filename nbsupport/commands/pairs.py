@@ -9,15 +9,17 @@ from rich.table import Table
 from nbsupport import chapters as book_chapters
 from nbsupport.commands.common import (
     DatasetOption,
+    ForceOption,
     ProfileOption,
     RunOption,
     SettingsOption,
     choose_run,
     out,
+    own_data,
     plain,
     readable_errors,
 )
-from nbsupport.runs import Run
+from nbsupport.runs import Run, rank
 
 app = typer.Typer(no_args_is_help=True, help="Make, verify and export the paired set.")
 PairsRun = Annotated[str, typer.Option("--run", "-r", metavar="NAME", help="The run that holds the paired set.")]
@@ -33,11 +35,13 @@ def make(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes on this machine; default: as many as are worth it.")
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Make the paired set of a run without notebooks (chapter 5; chapters 1 to 4 must be finished).
 
-    One that was stopped goes on where it was. With torchrun, on one machine or several that share the run folder, the
-    processes share the shards; write -r for the run's name there.
+    One that was stopped continues where it was; one of other parameters is replaced with --force only. With torchrun,
+    on one machine or several that share the run folder, the processes share the shards; write -r for the run's name
+    there.
 
     [bold]Examples[/bold]
 
@@ -51,11 +55,15 @@ def make(
     chapters = book_chapters.all_chapters()
     name = choose_run(name, dataset, profile)
     overruled = book_chapters.parse_settings(settings or [])
-    parameters = book_chapters.plan(chapters, profile, dataset=dataset, settings=overruled)[5]
+    place = own_data(name, dataset, None, False)
+    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=place, settings=overruled)[5]
     fields = PairsConfig.__dataclass_fields__
     config = PairsConfig.from_mapping({key: value for key, value in parameters.items() if key in fields})
-    opened = Run(name)
-    made = paired.make(opened, config, workers or parameters["processes"])
+    opened = Run(name, replace=force or None)
+    with opened.alone():
+        made = paired.make(opened, config, workers or parameters["processes"])
+        if not rank():
+            opened.remember(dataset=dataset, profile=profile, settings=overruled)
     out.print(f"{len(made):,} pictures of {made.manifest['image_id'].nunique():,} photographs in {plain(opened.path)}")
 
 

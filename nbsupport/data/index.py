@@ -22,7 +22,7 @@ from nbsupport.data import SOURCES, resolve_root, splits
 from nbsupport.data.cache import ImageCache, writing
 from nbsupport.data.captions import Vocabulary
 from nbsupport.data.ingest import ingest_all
-from nbsupport.data.listing import choose, signature
+from nbsupport.data.listing import choose, source_signature
 from nbsupport.data.records import Photo
 from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.runs import Run, atomic_path
@@ -91,22 +91,15 @@ class Dataset:
         return int(found[0])
 
 
-@dataclass(frozen=True)
-class _IndexConfig(DataConfig):
-    """The parameters with a signature of the source's files, so that added photographs are not overlooked."""
-
-    signature: str = ""
-
-
 def prepare(run: Run, config: DataConfig) -> Dataset:
     """Index the photographs of `config` into `run`, or load them when that is done and the source is as it was.
 
     Raises:
         UserError: the source is not there or not in its layout, or nothing usable is in it.
     """
+    run.check_replace("index", config)  # before birds are drawn over those that are there
     root = resolve_root(config, run)
-    seen = signature(root, SOURCES[config.dataset], config.captions)
-    stage = run.stage("index", _IndexConfig(**config.to_mapping(), signature=seen))
+    stage = run.stage("index", config, source={"source": source_signature(run, config, root)})
     if not stage.finished:
         with stage:
             stage.note(**_make(run, config, root))
@@ -118,7 +111,7 @@ def prepare(run: Run, config: DataConfig) -> Dataset:
 def load(run: Run) -> Dataset:
     """The photographs of a run; raises :class:`MissingStage` when chapter 1 has not been run."""
     config = dict(run.require("index")["config"])
-    config.pop("signature", None)
+    config.pop("signature", None)  # of older versions
     index = pd.read_parquet(run / "index.parquet")
     index["captions"] = index["captions"].map(list)
     index["parts"] = [{part["part"]: (part["x"], part["y"]) for part in parts} for parts in index["parts"]]

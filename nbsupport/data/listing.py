@@ -1,5 +1,6 @@
 """Before any picture is opened: whether the source is as it was, and which of its photographs to use."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
@@ -7,21 +8,60 @@ from pathlib import Path
 from types import ModuleType
 
 from nbsupport import rng
+from nbsupport.config import DataConfig
+from nbsupport.data import SOURCES
 from nbsupport.data.records import Photo
+from nbsupport.errors import UserError
+from nbsupport.runs import Run, hash_file, read_json, write_json
+
+#: Files that are opened every time; of all others the hash is kept while size, times and inode stay the same.
+_ALWAYS_READ = (".csv", ".jsonl", ".json", ".parquet", ".txt", ".caption", ".pickle", ".xml", ".tsv")
 
 
-def signature(root: Path, source: ModuleType, captions: str | None) -> str:
-    """A hash of the names and sizes of all files that a source reads; no file is opened.
+#: Hashes of a source's files, kept in the run so that unchanged photographs are not read again.
+HASHES = "source_hashes.json"
 
-    It is what tells a finished index from one whose source has since got more photographs or other captions. Sources
-    that read outside their root say where in ``places(root, captions)``.
+
+def source_signature(run: Run, config: DataConfig, root: Path) -> str:
+    """The fingerprint of the files that `config` reads at `root`, names and contents."""
+    return signature(root, SOURCES[config.dataset], config.captions, run / HASHES)
+
+
+def signature(root: Path, source: ModuleType, captions: str | None, kept: Path | None = None) -> str:
+    """A hash of the names and contents of all files that a source reads.
+
+    It is what tells a finished index from one whose source has since got other photographs or captions. Sources that
+    read outside their root say where in ``places(root, captions)``.
+
+    Args: kept: a JSON file in which hashes are kept, so that a photograph is not read again while its size, the times
+        of its last change and its inode are the same; tables of captions are always read.
     """
+    before, after = {}, {}
+    with contextlib.suppress(UserError, OSError):
+        before = read_json(kept) if kept is not None else {}
     outside = source.places(root, captions) if hasattr(source, "places") else [Path(captions)] if captions else []
     digest = hashlib.sha256()
     for base in (Path(root), *outside):
-        for name, size in sorted(_files(base)):
-            digest.update(f"{name}\t{size}\n".encode(errors="surrogateescape"))
+        for name, _ in sorted(_files(base)):
+            path = base / name if base.is_dir() else base
+            key = os.fsencode(path).hex()  # any name, as text
+            after[key] = _known_hash(path, before.get(key))
+            digest.update(f"{name}\t{after[key][1]}\n".encode(errors="surrogateescape"))
+    if kept is not None and after != before:
+        write_json(kept, after)
     return digest.hexdigest()[:16]
+
+
+def _known_hash(path: Path, before: list | None) -> list:
+    """[what tells whether a file was touched, its SHA-256]; a file that cannot be read has the hash ``unreadable``."""
+    try:
+        status = path.stat()
+        touched = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        if before and before[0] == touched and path.suffix.lower() not in _ALWAYS_READ:
+            return before
+        return [touched, hash_file(path)]
+    except OSError:
+        return [None, "unreadable"]
 
 
 def _files(base: Path) -> list[tuple[str, int]]:

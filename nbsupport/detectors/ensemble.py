@@ -86,7 +86,7 @@ def loaded(run: Run, name: str) -> dict[int, Combiner]:
     """
     record, detectors = run.record("ensembles"), run.require("detectors")
     start = f"ensemble_{check(name)}_seed"
-    again = f"Fit it with: python -m nbsupport run --run {run.name} --only 7"
+    again = f"Fit it with: {run.command('7')}"
     if record is None or record["inputs"]["detectors"] != detectors["fingerprint"]:
         raise MissingStage(f"The run '{run.name}' has no ensembles of its present detectors. {again}")
     paths = [run / file for file in record["outputs"] if Path(file).name.startswith(start)]

@@ -86,7 +86,7 @@ class Inspector:
         self.voice, held = ensemble.check(voice), predict.first_seeds(run)
         if not held:
             raise MissingStage(f"The run '{run.name}' has no trained detectors. Train them with: "
-                               f"python -m nbsupport run --run {run.name} --only 1-6")  # fmt: skip
+                               f"{run.command('1-6')}")  # fmt: skip
         wrong = [name for name in names if name not in held]
         if wrong:
             raise ConfigError(f"The run '{run.name}' has no detector '{wrong[0]}'. It has: {', '.join(held)}.")

@@ -89,7 +89,8 @@ def make(run: Run, config: StudyConfig) -> pd.DataFrame:
         with tqdm(total=len(chosen) * len(config.seeds), desc="studies", unit="training") as progress:
             for variant in chosen:
                 for seed in config.seeds:
-                    tables.append(_one(run, made, config, variant, seed, stage.inputs))
+                    made_from = {**stage.inputs, "code": stage.code, **stage.weights}
+                    tables.append(_one(run, made, config, variant, seed, made_from))
                     progress.update()
         scores.write(run, scores.STUDIES, tables)
         stage.outputs(scores.STUDIES)

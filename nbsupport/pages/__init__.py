@@ -6,6 +6,7 @@ photographs, and for one that lacks what a page needs, the page says so. Not her
 (:mod:`.error_browser`, :mod:`.demo_page`).
 """
 
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -45,14 +46,20 @@ def page(run: Run, name: str) -> Path:
     try:
         content = make(run) if (why := refusal(run)) is None else assets.notice(title, why)
     except MissingStage as error:
-        sentence, _, command = str(error).replace(str(run.path), run.name).rpartition("  ")
+        sentence, _, command = _told(run, error).rpartition("  ")
         content = assets.notice(title, sentence or command, command if sentence else "")
     except UserError as error:
-        content = assets.notice(title, str(error).replace(str(run.path), run.name))
+        content = assets.notice(title, _told(run, error))
     with atomic_path(path) as temporary:
         temporary.write_text(content, "utf-8")
     write_json(beside, {"made_from": key, "bytes": len(content.encode())})
     return path
+
+
+def _told(run: Run, error: UserError) -> str:
+    """An error's message without paths of this machine."""
+    told, data = str(error).replace(str(run.path), run.name), run.asked().get("data")
+    return told.replace(shlex.quote(data), "DATA").replace(data, "DATA") if data else told
 
 
 def refusal(run: Run) -> str | None:

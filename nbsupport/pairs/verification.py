@@ -61,11 +61,16 @@ def verify(pairs: Pairs, images: np.ndarray, holes: MaskSet, index: pd.DataFrame
     common = set(forms["real"]) & set(forms["fake"])
     differing = sorted(set(forms["real"]) ^ set(forms["fake"])) + sorted(common)[1:]
     result["one form for both classes"] = _report(len(manifest), differing)
+    result["holes drawn for these photographs"] = _check_holes(index, holes)
     return result | _check_tables(manifest) | _check_plan(manifest, index, holes, config)
 
 
 def verify_run(run: Run) -> dict[str, dict[str, object]]:
-    """:func:`verify` on the finished set of a run; raises :class:`MissingStage` when there is none."""
+    """:func:`verify` on the finished set of a run.
+
+    Raises:
+        MissingStage: there is none. StaleStage: it was made from other photographs, holes or weights than it holds now.
+    """
     dataset = indices.load(run)
     return verify(store.load(run), dataset.cache.images, masks.load(run), dataset.index)
 
@@ -133,6 +138,15 @@ def _check_tables(manifest: pd.DataFrame) -> dict[str, dict[str, object]]:
         "every row its own file": _report(len(manifest), repeated),
         "columns as documented": _report(len(manifest.columns), sorted(set(planning.COLUMNS) ^ set(manifest.columns))),
     }
+
+
+def _check_holes(index: pd.DataFrame, holes: MaskSet) -> dict[str, object]:
+    """Holes are found by the row of a photograph: the photograph of that row must be the one they were drawn for."""
+    ids, table = index["image_id"].to_numpy(), holes.table
+    rows = table["row"].to_numpy()
+    there = rows < len(ids)
+    same = there & (ids[np.where(there, rows, 0)] == table["image_id"].to_numpy())
+    return _report(len(table), table["image_id"][~same].tolist())
 
 
 def _check_plan(manifest, index, holes, config) -> dict[str, dict[str, object]]:

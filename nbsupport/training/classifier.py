@@ -96,7 +96,7 @@ def fit_one(run: Run, made: Pairs, config: DetectorConfig, name: str, seed: int,
     path = predict.checkpoint(run, name, seed)
     common = {key: value for key, value in config.to_mapping().items() if key not in ("names", "seeds")}
     genes = run.result("search")["chosen"]["genes"] if zoo.entry(name).searchable else None
-    mark = fingerprint([_FORMAT, name, seed, common, stage.inputs["pairs"], genes])
+    mark = fingerprint([_FORMAT, name, seed, common, stage.inputs["pairs"], genes, stage.code, stage.weights])
     files = [path.with_suffix(suffix) for suffix in (".safetensors", ".csv", ".json")]
     stage.outputs(*files)
     if all(file.exists() for file in files) and read_json(files[-1]).get("fingerprint") == mark:

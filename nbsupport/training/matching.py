@@ -7,7 +7,9 @@ scratch. Not here: TDANet's own training.
 """
 
 import itertools
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -33,6 +35,8 @@ from nbsupport.training import checkpoints, device, retrieval
 from nbsupport.training.batches import Batch, Sampler, to_tensor
 
 WEIGHTS, LOG = "checkpoints/matching.safetensors", "matching_log.csv"
+STATE = "checkpoints/matching_state.pt"  # what a stopped training needs
+SAVE_EVERY = 20.0  # seconds between the states that a killed training continues from
 
 
 class SmallTrunk(nn.Module):
@@ -203,7 +207,7 @@ class TrainedMatching:
 
 
 def fit(run: Run, config: MatchingConfig) -> TrainedMatching:
-    """Train the encoders on the train split (stage ``matching``), or load them when that is done.
+    """Train the encoders on the train split (stage ``matching``), continue a stopped training, or load them.
 
     Writes ``checkpoints/matching.safetensors`` (+ ``.json``), ``matching_log.csv`` and ``results/matching.json`` with
     R-precision on the test split. With ``steps=0`` the encoders stay untrained, and the stage's record says so.
@@ -222,7 +226,7 @@ def fit(run: Run, config: MatchingConfig) -> TrainedMatching:
             from nbsupport.pretrained import matching as packaged  # which imports this module
 
             packaged.start(model, config.start_from, dataset.vocabulary)
-        log = _train(model, dataset, config, place)
+        log = _train(model, dataset, config, place, run / STATE, stage.fingerprint)
         with atomic_path(run / LOG) as temporary:
             log.to_csv(temporary, index=False)
         checkpoints.save_weights(run / WEIGHTS, model.state_dict(), model.config)
@@ -233,6 +237,7 @@ def fit(run: Run, config: MatchingConfig) -> TrainedMatching:
             device=str(place.device),
             precision=place.why,
         )
+        (run / STATE).unlink(missing_ok=True)
     return load(run)
 
 
@@ -246,7 +251,13 @@ def load(run: Run) -> TrainedMatching:
     return TrainedMatching(model.eval(), index.load(run).vocabulary, log, run.result("matching"))
 
 
-def _train(model: Matcher, dataset: Dataset, config: MatchingConfig, place: device.Device) -> pd.DataFrame:
+def _train(
+    model: Matcher, dataset: Dataset, config: MatchingConfig, place: device.Device, state: Path, fingerprint: str
+) -> pd.DataFrame:
+    """The loop; what is random in a step follows from its number, so that a resumed training ends at the same weights.
+
+    Args: state: file of what a killed training needs, written every SAVE_EVERY seconds; `fingerprint` says whose it is.
+    """
     columns = ("step", "words", "sentence")
     if config.steps == 0:
         return pd.DataFrame(columns=columns)
@@ -261,9 +272,18 @@ def _train(model: Matcher, dataset: Dataset, config: MatchingConfig, place: devi
         optimiser, config.learning_rate, total_steps=total, pct_start=min(0.5, warm / config.steps)
     )
     pictures = _Pictures(model, dataset, config.batch_size, place)
-    rows = []
+    rows, parts_kept = [], {"model": model, "optimiser": optimiser, "schedule": schedule}
+    if (found := checkpoints.load_state(state, fingerprint)) is not None:
+        for name, part in parts_kept.items():
+            part.load_state_dict(found[name])
+        rows = [tuple(row) for row in found["rows"]]
+        print(f"[matching] continues after step {len(rows)}.")
+    saved, first = time.perf_counter(), len(rows) + 1
     model.train()
-    with tqdm(range(1, config.steps + 1), desc="matching", unit="step", mininterval=1.0) as progress:
+    with tqdm(
+        range(first, config.steps + 1), desc="matching", unit="step", mininterval=1.0, initial=len(rows),
+        total=config.steps,
+    ) as progress:  # fmt: skip
         for step in progress:
             batch = sampler.pictures(step, place.device)
             tokens = _forget(batch.tokens, config.word_dropout, rng.torch_seed(config.seed, "forget", step))
@@ -281,6 +301,10 @@ def _train(model: Matcher, dataset: Dataset, config: MatchingConfig, place: devi
             optimiser.step()
             schedule.step()
             rows.append((step, *(part.item() for part in parts)))
+            if time.perf_counter() - saved > SAVE_EVERY and step < config.steps:
+                kept = {name: part.state_dict() for name, part in parts_kept.items()}
+                checkpoints.save_state(state, kept | {"rows": rows, "fingerprint": fingerprint})
+                saved = time.perf_counter()
             if step % 20 == 0:
                 progress.set_postfix(words=f"{rows[-1][1]:.3f}", sentence=f"{rows[-1][2]:.3f}")
     return pd.DataFrame(rows, columns=columns)

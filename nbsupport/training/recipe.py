@@ -115,7 +115,7 @@ def ablate(
     rows, fabric = [], device.fabric(training_config(parameters[4]).precision)
     _prepare(run, parameters, fabric)
     for name in chosen:
-        own = Run(run.path / "ablations" / name.replace(" ", "_"))
+        own = Run(run.path / "ablations" / name.replace(" ", "_"), run.replace)
         if fabric.is_global_zero:
             own.adopt(run, "index", "matching")
             own.share(run, "source")  # of drawn birds, whose parts are known from there

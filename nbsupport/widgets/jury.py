@@ -90,8 +90,7 @@ class Jury:
 
         held = predict.first_seeds(run)
         if not held:
-            raise MissingStage(f"This run has no trained detectors. Train them with: "
-                               f"python -m nbsupport run --run {run.name} --only 6")  # fmt: skip
+            raise MissingStage(f"This run has no trained detectors. Train them with: {run.command('1-6')}")
         trained = [predict.load(run, *key) for key in held.items()]
         table = packaged.validation_table(run, list(held.items()))
         config = run.require("index")["config"]

@@ -35,8 +35,7 @@ class Painters:
         """What the run does not hold and which command makes it; empty if its TDANet is there, or no run was asked."""
         if self.run is None or "tdanet" in self.names:
             return ""
-        command = f"python -m nbsupport run --run {self.run.name} --only 4"
-        return f"This run has no trained TDANet. Train it with: {command}"
+        return f"This run has no trained TDANet. Train it with: {self.run.command('1-4')}"
 
     def describe(self, name: str) -> str:
         """Who an inpainter is, in a few words."""

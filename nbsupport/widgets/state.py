@@ -33,15 +33,16 @@ from nbsupport.widgets.uploads import Upload
 class Session:
     """One reader at the demo; models are loaded when first needed and kept.
 
-    Args: run: whose photographs and networks to use; None: birds drawn on the spot and what comes with the package.
+    Args: run: whose photographs and networks to use; None, or one without photographs and holes (chapters 1 and 2):
+        birds drawn on the spot and what comes with the package.
 
     Raises:
-        MissingStage: chapter 1 or 2 of the run has not run.
+        StaleStage: the run's holes are not those of its photographs.
     """
 
     def __init__(self, run: Run | None = None, split: str = "test") -> None:
         self.run, self.split = run, split
-        self.samples: Samples = RunSamples(run, split) if run else DrawnSamples()
+        self.samples: Samples = RunSamples(run, split) if run and run.record("masks") else DrawnSamples()
         self.size = self.samples.size
         self.painters = Painters(run, self.samples)
         self._lock, self._asked = threading.RLock(), False  # a thread of the page loads what the first fill needs
@@ -192,13 +193,19 @@ class Session:
             return "No trained detectors came with the package. Train some with: python -m nbsupport run --only 1-6"
         return (
             "This run has no trained detectors, and none came with the package. Train them with: "
-            f"python -m nbsupport run --run {self.run.name} --only 6"
+            f"{self.run.command('1-6')}"
         )
 
     def using(self) -> list[str]:
         """Sentences about the samples and the painter that this session uses."""
         method = self.painters.describe(self.methods[0])
-        return [f"Samples: {self.samples.title}, {self.size} x {self.size} pixels.", f"Painter: {method}."]
+        lacks = isinstance(self.samples, DrawnSamples) and self.run is not None
+        note = [f"The run {self.run.name} holds no photographs yet; make them with: {self.run.command('1-2')}."]
+        return [
+            *(note if lacks else []),
+            f"Samples: {self.samples.title}, {self.size} x {self.size} pixels.",
+            f"Painter: {method}.",
+        ]
 
     def using_jury(self) -> list[str]:
         """Sentences about the detectors, and where they do not fit the samples."""

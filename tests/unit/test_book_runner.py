@@ -5,9 +5,11 @@ import json
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
 
-from nbsupport import book, chapters, runner, runs
+from nbsupport import book, chapters, runner, runs, status
 from nbsupport.chapters import Chapter
+from nbsupport.config import MaskConfig
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.runs import Run
 
@@ -77,6 +79,40 @@ def test_a_profile_with_an_unknown_parameter_is_an_error(small_book):
         chapters.plan(chapters.all_chapters(), "smoke")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("4.steps=many", r"Chapter 4, parameter steps \(in --set\) must be a whole number \(int\) from 1 to .*'many'"),
+        ("4.steps=true", "Chapter 4, parameter steps .*True"),
+        ("4.matching_steps=-1", "Chapter 4, parameter matching_steps .*between 0 and 10000000, got -1"),
+        ("1.count=2.5", "Chapter 1, parameter count .*whole number"),
+        ("2.coverage_high=3", "Chapter 2, parameter coverage_high .*between 0.001 and 0.9"),
+        ("2.kinds=[middle]", "Chapter 2, parameter kinds .*'centre', 'rectangles'"),
+        ("5.storage=zip", "Chapter 5, parameter storage .*'files', 'tar', 'parquet', got 'zip'"),
+        ("6.search_count=x", "Chapter 6, parameter search_count .*whole number"),
+        ("6.condition_count=-2", "Chapter 6, parameter condition_count .*between 0"),
+        ("7.ensembles=[foo]", "Chapter 7, parameter ensembles .*soft_vote"),
+        ("8.map_count=a", "Chapter 8, parameter map_count .*whole number"),
+        ("9.photographs=[1]", "Chapter 9, parameter photographs .*whole number such as"),
+        ("4.judged=-5", "Chapter 4, parameter judged .*not be negative"),
+        ("9.coverages=[a]", "Chapter 9, parameter coverages .*'a'"),
+    ],
+)
+def test_values_are_checked_before_anything_runs(text, message):
+    with pytest.raises(ConfigError, match=message):
+        chapters.plan(chapters.all_chapters(), "smoke", settings=chapters.parse_settings([text]))
+    number, name, value = *text.split("=")[0].split("."), text.split("=")[1]
+    injected = f"# Parameters\n{name} = {chapters.parse_settings([text])[int(number)][name]!r}\n"
+    with pytest.raises(ConfigError, match=f"Chapter {number}, parameter {name} must"):  # the same by papermill -p
+        chapters.check_parameters({"In": ["", injected]}, int(number))
+    assert value
+
+
+def test_every_profile_passes_the_check():
+    found = chapters.all_chapters()
+    assert all(chapters.load_profile(name, found) for name in chapters.profile_names())
+
+
 @pytest.mark.parametrize("cell", ["steps = len([1])", "import os", "a, b = 1, 2", "steps ="])
 def test_only_plain_values_in_a_parameters_cell(tmp_path, cell, make_notebook):
     with pytest.raises(ConfigError, match="parameters cell"):
@@ -136,7 +172,7 @@ def test_a_raising_cell_fails_loudly_and_leaves_the_notebook(tmp_path, runs_fold
     chapter = make_notebook(tmp_path, "03_bad", "x = 1", 'raise ValueError("the third\\nreason")', "print('never')")
     run = Run("a")
     old = runner.executed_path(run, chapter)
-    runs.write_json(old, {})
+    runs.write_json(old, {"the last": "good one"})
     with pytest.raises(runner.ChapterFailed) as caught:
         runner.run_chapter(run, chapter, {}, [chapter])
     message = str(caught.value)
@@ -145,7 +181,7 @@ def test_a_raising_cell_fails_loudly_and_leaves_the_notebook(tmp_path, runs_fold
     assert "never" not in json.dumps(
         [c.get("outputs") for c in json.loads(runner.failed_path(run, chapter).read_text())["cells"]]
     )
-    assert not old.exists(), "an execution that is out of date must not pass for one of this chapter"
+    assert runs.read_json(old) == {"the last": "good one"}, "a failed re-run never costs the last good notebook"
     assert not list(old.parent.glob(".*")), "no temporary file is left"
 
 
@@ -162,6 +198,94 @@ def test_the_kernel_finds_the_run_wherever_it_lies(tmp_path, runs_folder, make_n
     run = Run(tmp_path / "elsewhere" / "b")
     outcome = runner.run_chapter(run, chapter, {}, [chapter])
     assert f"path is {run.path}" in outcome.path.read_text()
+
+
+# --- what belongs together -----------------------------------------------------------------------------------------
+
+MAKES = """
+from nbsupport.config import MaskConfig
+from nbsupport.runs import Run
+with Run(run_name).stage("index", MaskConfig(seed=steps)): pass
+"""
+READS = """
+from nbsupport.config import MaskConfig
+from nbsupport.runs import Run
+stage = Run(run_name).stage("masks", MaskConfig(), needs=["index"])
+if not stage.finished:
+    with stage: pass
+"""
+
+
+@pytest.fixture
+def two_stages(small_book, runs_folder, make_notebook, monkeypatch):
+    """A run of two chapters, each of which makes a stage; the code of stages is the same whatever their parameters."""
+    monkeypatch.setattr(runs, "stage_code", lambda name, config: "same")
+    monkeypatch.setenv("PYTHONSTARTUP", "")
+    make_notebook(
+        small_book / "notebooks",
+        "01_first",
+        "from nbsupport import runs\nruns.stage_code = lambda n, c: 'same'" + MAKES,
+    )
+    make_notebook(
+        small_book / "notebooks",
+        "02_second",
+        "from nbsupport import runs\nruns.stage_code = lambda n, c: 'same'" + READS,
+    )
+    run, both = Run("a"), chapters.all_chapters()
+    for chapter in both:
+        runner.run_chapter(run, chapter, {"steps": 5}, both, profile="smoke")
+    return run, both
+
+
+def test_a_stage_made_by_hand_with_other_parameters_makes_chapters_stale_and_the_book_refuses(two_stages):
+    run, both = two_stages
+    assert [state for *_, state in status.chapter_lines(run)] == ["executed", "executed"]
+    book.require_executed(run, both)
+    with run.stage("index", MaskConfig(seed=6)):  # as papermill does, once it is told to replace
+        pass
+    first, second = [state for *_, state in status.chapter_lines(run)]
+    assert first.startswith("stale: its stage 'index' has been made again") and "'index'" in second
+    assert [bool(line.stale) for line in status.stage_lines(run)] == [False, True]
+    with pytest.raises(UserError, match=r"not of one piece.*01_first is stale.*run --run a .*--profile smoke"):
+        book.require_executed(run, both)
+    outcomes = [runner.run_chapter(run, chapter, {"steps": 5}, both, profile="smoke") for chapter in both]
+    assert not outcomes[0].skipped
+    book.require_executed(run, both)
+
+
+def test_other_code_of_a_stage_runs_its_chapter_again(two_stages, monkeypatch):
+    run, both = two_stages
+    monkeypatch.setattr(runs, "stage_code", lambda name, config: "other" if name == "masks" else "same")
+    assert runner.is_current(run, both[0], {"steps": 5}, both)
+    assert not runner.is_current(run, both[1], {"steps": 5}, both)
+    assert "the code that makes it has changed" in runner.why_stale(run, both[1], both)
+
+
+def test_a_later_try_that_failed_is_told_and_the_good_one_still_makes_the_book(two_stages, small_book, make_notebook):
+    run, both = two_stages
+    make_notebook(small_book / "notebooks", "02_second", "1 / 0")
+    broken = chapters.all_chapters()
+    with pytest.raises(runner.ChapterFailed):
+        runner.run_chapter(run, broken[1], {"steps": 5}, broken)
+    assert status.chapter_lines(run)[1][3] == "notebook has changed; a later try failed"
+    book.require_executed(run, broken)
+
+
+def test_photographs_that_changed_run_the_first_chapter_again(small_book, runs_folder, tmp_path, make_notebook):
+    album = tmp_path / "album"
+    album.mkdir()
+    (album / "metadata.csv").write_text("file_name,text\na.png,a gray gate\n")
+    Image.new("RGB", (8, 8)).save(album / "a.png")
+    cell = f'run_name = "x"\ndataset = "folder"\ndata = {str(album)!r}'
+    first = make_notebook(small_book / "notebooks", "01_first", "1", parameters=cell)
+    run, parameters = Run("a"), {"dataset": "folder", "data": str(album)}
+    runner.run_chapter(run, first, parameters, [first])
+    assert runner.run_chapter(run, first, parameters, [first]).skipped
+    (album / "metadata.csv").write_text("file_name,text\na.png,a blue gate\n")
+    assert "photographs or captions have changed" in runner.why_stale(run, first, [first])
+    assert not runner.run_chapter(run, first, parameters, [first]).skipped
+    Image.new("RGB", (8, 8), "red").save(album / "b.png")
+    assert not runner.is_current(run, first, parameters, [first])
 
 
 # --- what the book shows -------------------------------------------------------------------------------------------

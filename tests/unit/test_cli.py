@@ -42,6 +42,7 @@ def test_each_command_shows_an_example(call, command):
         (["run", "--dataset", "cup"], "Did you mean 'cub'"),
         (["run", "--only", "12"], "Unknown chapter '12'"),
         (["run", "--set", "1.stepps=3"], "Did you mean 'steps'"),
+        (["run", "--set", "1.steps=many"], "Chapter 1, parameter steps (in --set) must be a whole number"),
         (["run", "--set", "steps=3"], "chapter.parameter=value"),
         (["run", "--set", "9.steps=3"], "Unknown chapter '9'"),
         (["run", "--data", "/no/such/folder"], "there is no folder '/no/such/folder'"),
@@ -59,7 +60,8 @@ def test_what_does_not_exist_is_named_with_exit_code_2(call, small_book, runs_fo
 
 @pytest.mark.parametrize("command", ["book", "status"])
 def test_an_unknown_run_lists_those_there_are(call, small_book, runs_folder, command):
-    (runs_folder / "mine" / "stages").mkdir(parents=True)
+    runs.write_json(runs_folder / "mine" / "stages" / "index.json", {})
+    runs.write_json(runs_folder / "failed" / "notebooks" / "01_first.failed.ipynb", {})  # a failed start is no run
     result = call(command, "--run", "yours")
     assert result.exit_code == 1 and "There is no run 'yours' (there are: mine)" in result.stderr
     assert not (runs_folder / "yours").exists()
@@ -78,6 +80,54 @@ def test_run_executes_then_skips_and_status_tells(call, small_book, runs_folder)
     assert "The first" in told and told.count("executed") == 2
 
 
+def index_of(runs_folder, name, dataset, root):
+    runs.write_json(
+        runs_folder / name / "stages" / "index.json",
+        {
+            **{"fingerprint": "f", "inputs": {}, "outputs": [], "seconds": 1.0, "peak_memory_mb": 1.0},
+            **{"config": {"dataset": dataset, "data": str(root)}, "notes": {"root": str(root)}, "code": None},
+        },
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "train", "pairs make"])
+def test_a_run_of_one_data_set_is_not_replaced_by_another(call, small_book, runs_folder, tmp_path, command):
+    (tmp_path / "my album").mkdir()
+    index_of(runs_folder, "mine", "folder", tmp_path / "my album")
+    before = runs.read_json(runs_folder / "mine" / "stages" / "index.json")
+    refused = call(*command.split(), "--run", "mine", "--profile", "smoke")
+    assert refused.exit_code == 2 and "made from folder photographs" in refused.stderr and "--force" in refused.stderr
+    assert f"--dataset folder --data '{tmp_path / 'my album'}'" in refused.stderr
+    assert runs.read_json(runs_folder / "mine" / "stages" / "index.json") == before
+    assert not (runs_folder / "mine" / "notebooks").exists()
+
+
+def test_an_existing_run_keeps_its_photographs_without_data(call, small_book, runs_folder, tmp_path):
+    index_of(runs_folder, "mine", "folder", tmp_path)
+    (tmp_path / "other").mkdir()
+    assert call("run", "--run", "mine", "--dataset", "folder", "--data", tmp_path / "other").exit_code == 2
+    done = call("run", "--run", "mine", "--profile", "smoke", "--dataset", "folder")
+    assert done.exit_code == 0, done.output
+    assert runs.read_json(runs_folder / "mine" / "command.json")["data"] == str(tmp_path)
+    told = call("status", "--run", "mine").output
+    assert "stale" in told and f"--run mine --dataset folder --data {tmp_path} --profile smoke" in told.replace(
+        "\n", " "
+    )
+
+
+def test_a_second_command_on_one_run_is_told_so(call, runs_folder):
+    import filelock
+
+    from nbsupport.runs import Run
+
+    held = filelock.FileLock(Run("synthetic-smoke").path / ".lock")
+    with held:
+        for command in (["run"], ["train"], ["pairs", "make"]):
+            result = call(*command, "--profile", "smoke")
+            assert result.exit_code == 1 and "is being worked on at this moment" in result.stderr
+    assert not (runs_folder / "synthetic-smoke" / "notebooks").exists()
+
+
 def test_a_failing_chapter_stops_the_run_with_exit_code_1(call, small_book, runs_folder, make_notebook):
     make_notebook(small_book / "notebooks", "01_first", "1 / 0")
     result = call("run", "--profile", "smoke")
@@ -91,6 +141,7 @@ def test_a_failing_chapter_stops_the_run_with_exit_code_1(call, small_book, runs
     incomplete = call("book", "--profile", "smoke")
     assert incomplete.exit_code == 1 and "python -m nbsupport run --run synthetic-smoke" in incomplete.stderr
     assert "failed" in call("status", "--profile", "smoke").output
+    assert "synthetic-smoke" not in call("runs").output, "a failed start is no run"
 
 
 def test_info_names_versions_device_and_why(call, runs_folder):
@@ -111,7 +162,7 @@ def test_it_runs_as_a_module_from_any_directory(tmp_path):
     assert done.returncode == 2 and "Did you mean 'quick'" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_pairs_are_made_verified_and_exported_from_the_command_line(call, tmp_path, runs_folder):
+def test_pairs_are_made_verified_and_exported_from_the_command_line(call, tmp_path, runs_folder, monkeypatch):
     from nbsupport import masks
     from nbsupport.config import DataConfig, MaskConfig
     from nbsupport.data import index
@@ -126,10 +177,19 @@ def test_pairs_are_made_verified_and_exported_from_the_command_line(call, tmp_pa
     assert call("pairs", "verify", "--run", "painted").exit_code == 0
     out = call("pairs", "export", "--run", "painted", "--to", str(tmp_path / "out"), "--size", "8")
     assert out.exit_code == 0 and len(list((tmp_path / "out").rglob("*.png"))) == 8
+    monkeypatch.delenv(runs.REPLACE)
+    capped = call("pairs", "make", "--run", "painted", *settings, "--set", "5.count=4")
+    monkeypatch.setenv(runs.REPLACE, "1")
+    assert capped.exit_code == 2 and "count 640, now 4" in capped.stderr and "--force" in capped.stderr
+    assert call("pairs", "verify", "--run", "painted").exit_code == 0, "the set is as it was"
+    assert "5.count" not in run.command() and "5.kinds" in run.command(), "what was refused is not advised later"
     first = sorted((run / "pairs/shards").rglob("*.png"))[0]
     first.write_bytes(first.read_bytes()[:-1])
     broken = call("pairs", "verify", "--run", "painted")
     assert broken.exit_code == 1 and first.name[:20] in broken.output.replace("\n", "")
     again = call("pairs", "export", "--run", "painted", "--to", str(tmp_path / "out"))
     assert again.exit_code == 2 and "does not exist yet" in again.output
+    index.prepare(run, DataConfig(dataset="synthetic", count=20, image_size=32, seed=1))
+    stale = call("pairs", "verify", "--run", "painted")
+    assert stale.exit_code == 1 and "is stale" in stale.stderr and "another 'index'" in stale.stderr
     assert call("pairs", "verify", "--run", "nobody").exit_code != 0

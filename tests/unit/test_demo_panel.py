@@ -121,15 +121,21 @@ def test_a_session_says_what_is_missing_and_the_package_steps_in(run, monkeypatc
     assert session.photographs["image_id"].tolist() == ["b1", "b2", "b4"]
     assert "tdanet" not in session.methods and session.methods[-4:] == inpainters.CLASSICAL
     assert session.methods[:-4] == tuple(f"tdanet:{name}" for name in pretrained.names())
-    assert f"python -m nbsupport run --run {run.name} --only 4" in session.painters.missing
+    assert f"python -m nbsupport run --run {run.name} --dataset synthetic --only 1-4" in session.painters.missing
     result = session.fill("b2", session.mask("b2", "centre"), "a bird", "telea")
     assert not result.reads_caption and result.unknown_words == ()
     assert np.array_equal(result.spliced[~result.mask], result.original[~result.mask])
     assert result.coverage == result.mask.mean()
     verdict = session.verdict(result.spliced)
-    assert verdict.vote is None and "--only 6" in verdict.missing and session.using_jury() == [verdict.missing]
+    assert verdict.vote is None and "--only 1-6" in verdict.missing and session.using_jury() == [verdict.missing]
     with pytest.raises(MissingStage):
         session.ladder(result.spliced)
+
+
+def test_a_run_without_photographs_shows_drawn_birds_and_says_so(runs_folder):
+    session = Session(Run("not-yet"))
+    assert len(session.photographs) == 40 and session.methods[0].startswith("tdanet:")
+    assert "holds no photographs yet" in session.using()[0] and "--run not-yet --only 1-2" in session.using()[0]
 
 
 def test_without_a_run_birds_are_drawn(monkeypatch):

@@ -1,5 +1,6 @@
 """The stage as a whole: from a folder to index, cache, splits and vocabulary; bad files do not stop it."""
 
+import os
 import shutil
 
 import numpy as np
@@ -62,6 +63,47 @@ def test_a_second_call_loads_and_a_changed_source_is_noticed(root, run, capsys):
     path = root / "text_c10" / "001.Kind_of_red" / "Bird_0000.txt"
     path.write_text(path.read_text() + "and one caption more\n")
     assert len(index.prepare(run, config(root)).index["captions"][0]) == 3
+
+
+def seen(root, run):
+    return index.source_signature(run, config(root), root)
+
+
+def test_content_decides_whether_a_source_is_as_it_was(root, run, monkeypatch):
+    first = seen(root, run)
+    caption = root / "text_c10" / "001.Kind_of_red" / "Bird_0000.txt"
+    picture_file = next((root / "images").rglob("*.jpg"))
+    copied = picture_file.with_name("one_more.jpg")
+    text, photograph, times = caption.read_text(), picture_file.read_bytes(), picture_file.stat()
+    changes = {
+        "a caption of equal length": lambda: caption.write_text(text.replace("red", "rex", 1)),
+        "another picture of equal size": lambda: picture_file.write_bytes(photograph[:-3] + bytes(3)),
+        "one more photograph": lambda: copied.write_bytes(photograph),
+    }
+    for what, change in changes.items():
+        change()
+        os.utime(caption if "caption" in what else picture_file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert seen(root, run) != first, what
+        caption.write_text(text)
+        picture_file.write_bytes(photograph)
+        copied.unlink(missing_ok=True)
+        assert seen(root, run) == first, f"{what}, and back again: the same content is the same source"
+
+    opened = []
+    original = listing.hash_file
+    monkeypatch.setattr(listing, "hash_file", lambda path: opened.append(path.suffix) or original(path))
+    assert seen(root, run) == first
+    assert opened and ".jpg" not in opened, "photographs that nobody touched are not read again, captions always"
+
+
+def test_a_changed_photograph_makes_the_index_anew(root, run, capsys):
+    before = index.prepare(run, config(root)).index["sha256"].tolist()
+    folder = root / "images" / "001.Kind_of_red"
+    shutil.copy(folder / "Bird_0003.jpg", folder / "Bird_0000.jpg")
+    capsys.readouterr()
+    after = index.prepare(run, config(root)).index["sha256"].tolist()
+    assert "[index] what it reads (source) has changed since it was made" in capsys.readouterr().out
+    assert before[0] != before[3] and after[0] == after[3] == before[3]
 
 
 def test_bad_files_are_listed_and_the_rest_goes_on(root, run):

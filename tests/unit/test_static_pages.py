@@ -251,8 +251,15 @@ def test_a_run_without_stages_gets_pages_that_name_the_command(birds, tmp_path):
     assert (tmp_path / "_static" / pages.FRAME).exists()
     for path, chapters in zip(written, ("1-8", "1-4"), strict=True):
         text = own_markup(path.read_text())
-        assert f"<code>python -m nbsupport run --run {birds.name} --only {chapters}</code>" in text
+        assert f"<code>python -m nbsupport run --run {birds.name} --dataset synthetic --only {chapters}</code>" in text
         assert str(birds.path) not in text
+
+
+def test_no_path_of_the_machine_is_in_a_command_of_a_page(tmp_path):
+    run = Run(tmp_path / "run")
+    run.remember(dataset="synthetic", data=str(tmp_path / "my birds"))
+    for path in pages.write(run, tmp_path / "_static"):
+        assert str(tmp_path) not in own_markup(path.read_text()) and "--data DATA" in path.read_text()
 
 
 def test_photographs_are_not_shown(tmp_path):

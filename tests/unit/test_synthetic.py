@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nbsupport.code_version import reachable
 from nbsupport.data import images, splits, synthetic
 from nbsupport.errors import ConfigError, UserError
 from nbsupport.runs import hash_file
@@ -233,3 +234,16 @@ def test_the_figures_are_drawn(birds):
     assert len(sheet.axes) == 6
     shown = [text.get_text() for text in figures.labelled_bird(birds[0], size=64).axes[0].texts]
     assert f"{birds[0].belly} belly" in shown
+
+
+def test_birds_drawn_by_other_code_are_drawn_anew(tmp_path, monkeypatch, capsys):
+    from nbsupport.data.synthetic import writer
+
+    writer.write(tmp_path / "birds", 2, size=32)
+    writer.write(tmp_path / "birds", 2, size=32)
+    assert "are there already" in capsys.readouterr().out
+    monkeypatch.setattr(writer, "code_version", lambda *roots: "other")
+    writer.write(tmp_path / "birds", 2, size=32)
+    assert "are there already" not in capsys.readouterr().out
+    roots = ("nbsupport.data.synthetic.writer:_write_chunks", "nbsupport.data.synthetic.writer:_write_tables")
+    assert ("nbsupport.data.synthetic.drawing", "draw_bird") in reachable(*roots)

@@ -63,6 +63,30 @@ def test_a_killed_training_resumes_to_the_very_same_weights(run, monkeypatch):
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(resumed).items())
 
 
+def test_a_killed_matching_resumes_to_the_very_same_weights(run, monkeypatch):
+    expected = weights(matching.fit(run, MATCHING))
+    assert not (run / matching.STATE).exists()
+    (run / "stages" / "matching.json").unlink()
+    monkeypatch.setattr(matching, "SAVE_EVERY", 0.0)
+    original, steps = matching.Sampler.pictures, []
+
+    def killed(self, number, place):
+        if number == 3:
+            raise KeyboardInterrupt
+        return original(self, number, place)
+
+    monkeypatch.setattr(matching.Sampler, "pictures", killed)
+    with pytest.raises(KeyboardInterrupt):
+        matching.fit(run, MATCHING)
+    assert (run / matching.STATE).exists()
+    monkeypatch.setattr(
+        matching.Sampler, "pictures", lambda self, number, place: steps.append(number) or original(self, number, place)
+    )
+    resumed = matching.fit(run, MATCHING)
+    assert steps == [3, 4] and resumed.log["step"].tolist() == [1, 2, 3, 4]
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(resumed).items())
+
+
 def test_a_finished_training_is_loaded_and_its_weights_come_back(run, capsys):
     matching.fit(run, MATCHING)
     with pytest.raises(MissingStage):

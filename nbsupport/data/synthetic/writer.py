@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from nbsupport.code_version import code_version
 from nbsupport.data.cub import PARTS
 from nbsupport.data.synthetic.captions import captions
 from nbsupport.data.synthetic.drawing import draw_bird
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _ENCODER = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 _FOLDERS = {"images": ".jpg", "segmentations": ".png", "text_c10": ".txt"}  # each holds a folder for each type
 _RECIPE = "recipe.json"  # written last: the set is whole when it is there
-_VERSION = 3  # of the drawing; a set of another version is drawn anew
 _PARALLEL_FROM = 150  # birds; below that, starting processes costs more than it saves
 _CHUNK = 25
 
@@ -89,7 +89,7 @@ def write(root: Path, count: int, size: int = 96, seed: int = 0, workers: int | 
     root = Path(root)
     if count < 1 or size < 16:
         raise ConfigError(f"Synthetic birds need count >= 1 and size >= 16, got count={count}, size={size}.")
-    recipe = {"count": count, "size": size, "seed": seed, "version": _VERSION}
+    recipe = {"count": count, "size": size, "seed": seed, "version": _version()}
     marker = root / _RECIPE
     if marker.exists() and read_json(marker) == recipe:
         print(f"[synthetic] {count} birds of {size} px are there already: {root.name}")
@@ -97,6 +97,8 @@ def write(root: Path, count: int, size: int = 96, seed: int = 0, workers: int | 
     unfinished = root / ".unfinished"
     if root.exists() and any(root.iterdir()) and not marker.exists() and not unfinished.exists():
         raise UserError(f"The folder '{root}' is not empty and holds no synthetic birds. Choose another folder.")
+    if root.is_symlink():  # the birds of another run stay as they are
+        root.unlink()
     root.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
     _remove_listed(root)
@@ -111,6 +113,11 @@ def write(root: Path, count: int, size: int = 96, seed: int = 0, workers: int | 
     write_json(marker, recipe)
     unfinished.unlink()
     return root
+
+
+def _version() -> str:
+    """Of the code that draws: a set of another version is drawn anew."""
+    return code_version(f"{__name__}:_write_chunks", f"{__name__}:_write_tables")
 
 
 def _write_chunks(root: Path, seed: int, chunks: list[range], size: int, workers: int) -> Iterator[list[dict]]:

@@ -12,12 +12,11 @@ import skops.io
 
 from nbsupport.detectors.ensembles.combiners import Combiner, Learned, Logistic, Vote
 from nbsupport.errors import UserError
-from nbsupport.runs import atomic_path, write_json
+from nbsupport.runs import Run, atomic_path, write_json
 
 #: Types beyond those that skops trusts by itself which our models hold.
 TRUSTED: tuple[str, ...] = ("sklearn.tree._tree.Tree",)
 _MODELS = {"RandomForestClassifier", "GradientBoostingClassifier", "Pipeline"}
-_AGAIN = "Delete it and fit it again with: python -m nbsupport run --only 7"
 
 
 def suffix(combiner: Combiner) -> str:
@@ -42,11 +41,19 @@ def load(path: Path) -> Combiner:
         UserError: the file is missing, damaged, no ensemble, or holds a type that is not trusted.
     """
     if not path.exists():
-        raise UserError(f"The ensemble '{path}' is missing. Fit it again with: python -m nbsupport run --only 7")
+        raise UserError(f"The ensemble '{path}' is missing. Fit it again with: {_command(path)}")
     try:
         return _learned(path) if path.suffix == ".skops" else _plain(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"The ensemble '{path}' is damaged ({type(error).__name__}). {_AGAIN}") from error
+        raise UserError(f"The ensemble '{path}' is damaged ({type(error).__name__}). {_again(path)}") from error
+
+
+def _command(path: Path) -> str:
+    return Run(path.resolve().parent.parent).command("7")  # it lies in the run's checkpoints/
+
+
+def _again(path: Path) -> str:
+    return f"Delete it and fit it again with: {_command(path)}"
 
 
 def _plain(held: dict[str, Any]) -> Combiner:
@@ -62,7 +69,7 @@ def _learned(path: Path) -> Learned:
     if strange:
         raise UserError(
             f"The ensemble '{path}' holds types that are not trusted ({', '.join(strange)}), so it was not opened. "
-            f"{_AGAIN}"
+            f"{_again(path)}"
         )
     held = skops.io.loads(data, trusted=list(TRUSTED))
     model = held["model"]
