@@ -24,7 +24,9 @@ PALETTE: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("ginger", (212, 140, 84)), ("golden", (202, 156, 84)), ("red", (150, 28, 30)), ("red", (190, 40, 40)),
     ("orange", (232, 126, 28)), ("yellow", (234, 208, 56)), ("dark green", (44, 62, 36)), ("green", (84, 124, 58)),
     ("green", (132, 164, 92)), ("dark blue", (36, 48, 98)), ("blue", (62, 104, 178)), ("blue", (92, 122, 160)),
-    ("light blue", (146, 186, 224)), ("purple", (112, 68, 142)), ("pink", (226, 154, 172)), ("pink", (206, 160, 152)),
+    ("blue", (0, 0, 255)), ("dark blue", (0, 0, 128)), ("blue", (40, 60, 220)),
+    ("light blue", (146, 186, 224)), ("purple", (112, 68, 142)),
+    ("purple", (220, 0, 220)), ("pink", (226, 154, 172)), ("pink", (206, 160, 152)),
 )  # fmt: skip
 _NAMES = tuple(dict.fromkeys(name for name, _ in PALETTE))
 _SMALL = 64  # pixels; more do not change what is measured

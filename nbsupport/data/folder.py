@@ -1,34 +1,71 @@
-"""Any folder of photographs with a ``metadata.jsonl`` or ``metadata.csv``: the ImageFolder convention.
+"""Any folder of photographs with ``metadata.jsonl``, ``.csv`` or ``.parquet``: the ImageFolder convention.
 
-One row for each photograph: ``file_name`` (relative to the metadata file), ``text`` (a caption or a list of them), and
-optionally ``label``, ``mask`` (a picture, 255 = object) and ``group`` (photographs that must not be parted, e.g. of one
-place). Without metadata, all photographs below the folder are taken, the sub-folder is the label, and masks are looked
-for as ``masks/<stem>.png``. Captions that are missing are composed from measured colours (``compose``).
+One row for each photograph: ``file_name`` (relative to the metadata file), a caption or a list of them in one of the
+columns of :data:`TEXT`, and optionally ``label``, ``mask`` (a picture, 255 = object) and ``group`` (photographs that
+must stay in one split, e.g. of one place). Case and spaces of column names do not matter. Without metadata, all
+photographs below the folder are taken, a caption is what stands in ``<stem>.txt`` or ``.caption`` beside one, the
+sub-folder is the label, and masks are looked for as ``masks/<stem>.png``. Captions that are missing are composed from
+measured colours (``compose``). What was read, and what was not, is said in one line each.
 This is how photographs of one's own campus or street come in.
 """
 
+import ast
 import csv
 import io
 import json
 import os
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nbsupport.data import compose
-from nbsupport.data.images import read_grey
+from nbsupport.data.images import read_mask
 from nbsupport.data.records import Photo, unique_ids
 from nbsupport.errors import UserError
 
 #: File endings that are taken for photographs when there is no metadata to name them.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-_METADATA = ("metadata.jsonl", "metadata.csv")
+SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".jpe",
+        ".png",
+        ".webp",
+        ".avif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".jp2",
+        ".ppm",
+        ".tga",
+    }
+)
+#: Pictures that are not read, and what to do about it.
+_UNREAD = {".heic": "convert them to JPEG", ".heif": "convert them to JPEG", ".psd": "export them as PNG",
+           ".svg": "they are drawings", ".dng": "develop them", ".cr2": "develop them", ".nef": "develop them",
+           ".arw": "develop them"}  # fmt: skip
+_METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 _MASKS = "masks"  # folders of this name hold no photographs
-_TEXT = ("text", "caption", "captions")
+#: Columns that hold captions, the first one that a table has.
+TEXT: tuple[str, ...] = ("text", "caption", "captions", "prompt", "additional_feature", "sentence", "sentences",
+                         "description")  # fmt: skip
+_KNOWN = ("file_name", "label", "mask", "group")
+_BESIDE = (".txt", ".caption")  # a caption in a file beside its photograph
 NO_LABEL = "photograph"
+#: Names of folders that say how a collection is kept, and nothing of what its photographs show.
+_GENERIC = frozenset({
+    "train", "training", "test", "testing", "val", "valid", "validation", "dev", "image", "images", "img", "imgs",
+    "photo", "photos", "picture", "pictures", "camera", "dcim", "data", "dataset", "download", "downloads",
+    "jpg", "jpeg", "png", "all", "misc", "new", "untitled",
+})  # fmt: skip
 
 
 def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Photo]:
@@ -57,9 +94,12 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
         rows = [row for path in files for row in _rows(path, path.parent, root)]
     present = _photographs(root)
     if not files:
-        rows = [{"path": path, "captions": ()} for path in present]
-    elif left_out := set(present) - {row["path"] for row in rows} - {row.get("mask") for row in rows}:
+        rows = [{"path": path, "captions": _beside(root, path)} for path in present]
+    else:
+        _spelt_otherwise(rows, present)
+    if files and (left_out := set(present) - {row["path"] for row in rows} - {row.get("mask") for row in rows}):
         print(f"[folder] {len(left_out):,} photographs have no row in the metadata: left out, e.g. {min(left_out)}.")
+    _report(root, rows)
     if not rows:
         what = f"its {files[0].name} has no row" if files else f"no file in it ends in {', '.join(sorted(SUFFIXES))}"
         raise UserError(f"The folder '{root}' holds no photographs: {what}.")
@@ -87,14 +127,15 @@ def compose_captions(
     """Captions measured in a picture, (H, W, 3) uint8 RGB, with its object, (H, W) bool or None (see ``compose``)."""
     subject = re.sub(r"[\W_]+", " ", photo.label).strip().lower()
     measured = compose.measure(image, object_mask)
-    if photo.label == NO_LABEL or re.search(r"\d", subject) or not subject:  # a number says nothing about what is seen
+    silent = photo.label == NO_LABEL or subject in _GENERIC or re.search(r"\d", subject) or not subject
+    if silent:  # a number, or the name of a collection, says nothing about what is seen
         subject = "various things" if measured.size is None else "thing"
     return compose.sentences(measured, subject, subject, None, seed, photo.image_id)
 
 
 def read_object_mask(root: Path, object_mask: str) -> np.ndarray:
-    """Read a mask, (H, W) bool, True = object (greys above 127)."""
-    return read_grey(Path(root) / object_mask) > 127
+    """Read a mask, (H, W) bool, True = object; see ``images.read_mask``."""
+    return read_mask(Path(root) / object_mask)
 
 
 def _hidden(path: Path, root: Path) -> bool:
@@ -113,8 +154,66 @@ def _photographs(root: Path) -> list[str]:
 
 
 def _folder_label(path: str) -> str:
-    parent = PurePosixPath(path).parent
-    return parent.name or NO_LABEL
+    """The nearest folder whose name says something of its photographs."""
+    names = (name for name in reversed(PurePosixPath(path).parent.parts) if name.lower() not in _GENERIC)
+    return next(names, NO_LABEL)
+
+
+def _spelt_otherwise(rows: list[dict[str, Any]], present: list[str]) -> None:
+    """Give rows the name that the disk has, where it differs in case or in how Unicode composes its letters alone."""
+
+    def plain(path: str) -> str:
+        return unicodedata.normalize("NFC", path).casefold()
+
+    there, names = set(present), Counter(map(plain, present))
+    by_name = {plain(path): path for path in present if names[plain(path)] == 1}
+    renamed = [row for row in rows if row["path"] not in there and plain(row["path"]) in by_name]
+    for row in renamed:
+        row["path"] = by_name[plain(row["path"])]
+    if renamed:
+        example = renamed[0]["path"]
+        print(f"[folder] {len(renamed):,} names of the metadata are spelt otherwise on the disk, e.g. {example}.")
+
+
+def _beside(root: Path, path: str) -> tuple[str, ...]:
+    """The lines of a caption file beside a photograph."""
+    for suffix in _BESIDE:
+        file = (root / path).with_suffix(suffix)
+        if file.is_file():
+            return tuple(line.strip() for line in _decoded(file).splitlines() if line.strip())
+    return ()
+
+
+def _report(root: Path, rows: list[dict[str, Any]]) -> None:
+    """Say how many captions were read and from where, which columns were not, and which pictures were left out."""
+    captions, spoken = sum(len(row["captions"]) for row in rows), sum(bool(row["captions"]) for row in rows)
+    used = sorted({row["column"] for row in rows if row.get("column")})
+    source = f"column {', '.join(used)}" if used else "files beside them" if spoken else "no column of captions"
+    unread = sorted({name for row in rows for name in row.get("unread", ())})
+    said = f"[folder] {captions:,} captions of {spoken:,} of {len(rows):,} photographs ({source})"
+    said += "." if spoken == len(rows) else "; those of the others are measured."
+    print(said + (f" Columns not read: {', '.join(unread)}." if unread else ""))
+    left: dict[str, int] = {}
+    for path in root.rglob("*"):
+        if path.suffix.lower() in _UNREAD and not _hidden(path, root):
+            left[path.suffix.lower()] = left.get(path.suffix.lower(), 0) + 1
+    for suffix, count in sorted(left.items()):
+        print(f"[folder] {count:,} {suffix} files are left out: {_UNREAD[suffix]}.")
+
+
+def _decoded(file: Path) -> str:
+    """The text of a file: UTF-8 with or without a byte-order mark, or UTF-16 with one.
+
+    Raises:
+        UserError: another encoding, which is not guessed.
+    """
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"'{file}' is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from None
 
 
 def _mask_beside(root: Path, path: str) -> str | None:
@@ -128,19 +227,17 @@ def _mask_beside(root: Path, path: str) -> str | None:
 
 def _rows(file: Path, base: Path, root: Path) -> Iterator[dict[str, Any]]:
     """The rows of one metadata file, with paths relative to `root`; `base` is what its file names are relative to."""
-    try:
-        text = file.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"'{file}' is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
-        ) from None
-    for where, entry in _entries(file, text):
+    for where, raw in _entries(file):
+        entry = {str(name).strip().lower(): value for name, value in raw.items() if name is not None}
         name = entry.get("file_name")
         if not isinstance(name, str) or not name.strip():
             raise UserError(f"{where}: the row has no 'file_name'. Each row names one photograph.")
+        column = next((name for name in TEXT if entry.get(name)), None)
         row = {
-            "path": _inside(base, name, root, where),
-            "captions": _captions(entry, where),
+            "path": _inside(base, name.strip(), root, where),
+            "captions": _captions(entry.get(column, ()) if column else (), where),
+            "column": column,
+            "unread": [name for name in entry if name not in (*_KNOWN, *TEXT) and name],
             "label": _text(entry.get("label")),
             "group": _text(entry.get("group")),
         }
@@ -153,17 +250,19 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()  # a label may be the number 0
 
 
-def _entries(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(where, row) of a JSON-lines or CSV file."""
-    if file.suffix.lower() == ".csv":
-        reader = csv.DictReader(io.StringIO(text))
-        if reader.fieldnames is None or "file_name" not in reader.fieldnames:
-            raise UserError(f"'{file}' has no column 'file_name' (it has: {', '.join(reader.fieldnames or ['none'])}).")
+def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where, row) of a metadata file."""
+    if file.suffix.lower() == ".parquet":
         try:
-            for row in reader:
-                yield f"'{file}', line {reader.line_num}", row
-        except csv.Error as error:
-            raise UserError(f"'{file}', line {reader.line_num}: not valid CSV ({error}).") from None
+            table = pd.read_parquet(file)
+        except Exception as error:  # pyarrow raises what it likes
+            raise UserError(f"'{file}' cannot be read as parquet ({error}).") from error
+        for number, row in enumerate(table.to_dict("records")):
+            yield f"'{file}', row {number}", {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in row.items()}
+        return
+    text = _decoded(file)
+    if file.suffix.lower() == ".csv":
+        yield from _csv_entries(file, text)
         return
     for number, line in enumerate(text.split("\n"), 1):  # splitlines would also split inside of JSON strings
         if not line.strip():
@@ -178,6 +277,29 @@ def _entries(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, row
 
 
+def _csv_entries(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where, row) of a CSV file, separated by whatever separates its first line."""
+    head = text.split("\n", 1)[0]
+    separator = max(",;\t", key=head.count) if any(mark in head for mark in ",;\t") else ","
+    reader = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    names = [name.strip().lower() for name in reader.fieldnames or ()]
+    if "file_name" not in names:
+        raise UserError(f"'{file}' has no column 'file_name' (it has: {', '.join(reader.fieldnames or ['none'])}).")
+    last = reader.fieldnames[-1]
+    try:
+        for row in reader:
+            where = f"'{file}', line {reader.line_num}"
+            if extra := row.pop(None, None):  # more fields than columns: a separator that was not quoted
+                if names[-1] not in TEXT:
+                    raise UserError(
+                        f"{where}: more fields than columns. Put quotes around what has a '{separator}' in it."
+                    )
+                row[last] = f"{separator} ".join([row[last], *extra])
+            yield where, row
+    except csv.Error as error:
+        raise UserError(f"'{file}', line {reader.line_num}: not valid CSV ({error}).") from None
+
+
 def _inside(base: Path, name: str, root: Path, where: str) -> str:
     """`name` relative to `root`; a path that leads out of the folder is refused.
 
@@ -190,9 +312,13 @@ def _inside(base: Path, name: str, root: Path, where: str) -> str:
         raise UserError(f"{where}: '{name}' leads out of the folder '{root}'. Put the file inside it.") from None
 
 
-def _captions(entry: dict[str, Any], where: str) -> tuple[str, ...]:
-    value = next((entry[name] for name in _TEXT if entry.get(name)), ())
+def _captions(value: Any, where: str) -> tuple[str, ...]:
+    if isinstance(value, str) and value.lstrip().startswith("["):  # a list in a cell, as JSON or as Python writes it
+        try:
+            value = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            pass
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{where}: 'text' must be a caption or a list of captions, found {value!r}.")
+        raise UserError(f"{where}: the text must be a caption or a list of captions, found {value!r}.")
     return tuple(text.strip() for text in texts if text.strip())

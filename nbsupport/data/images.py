@@ -12,12 +12,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from nbsupport.errors import UnusableImage
 
 #: More pixels than this are not decoded: a small file can claim a gigantic picture and fill the memory.
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 120_000_000  # a telephone's 108 megapixels pass
 MAX_BYTES = 1 << 30
 #: A picture with a side shorter than this holds nothing that could be painted in.
 MIN_SIDE = 16
@@ -55,6 +55,42 @@ def read_grey(path: str | os.PathLike) -> np.ndarray:
             raise UnusableImage(f"corrupt: {str(error) or type(error).__name__}") from None
 
 
+def read_mask(path: str | os.PathLike) -> np.ndarray:
+    """Read an object mask in any of the usual forms: (H, W) bool, True = object.
+
+    A palette picture holds classes: all but 0 (background) and 255 (void) are object. Transparency that varies is the
+    mask. Greys that reach above 127 are cut there; else they are 0/1 or ids, and all but 0 are object.
+
+    Raises:
+        UnusableImage: as :func:`read_image`, or a picture of one dark grey, which says nothing.
+    """
+    data = read_bytes(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(io.BytesIO(data), formats=_known_formats())
+            if image.width * image.height > MAX_PIXELS:
+                raise UnusableImage(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed")
+            image.load()
+            if image.mode == "P" and "transparency" not in image.info:
+                values = np.asarray(image)
+                return (values != 0) & (values != 255)
+            if image.mode in ("LA", "RGBA", "PA"):
+                alpha = np.asarray(image.getchannel("A"))
+                if alpha.min() < alpha.max():
+                    return alpha > 127
+            grey = np.asarray(image.convert("L"))
+        except UnusableImage:
+            raise
+        except Exception as error:  # foreign bytes: each decoder fails in ways of its own
+            raise UnusableImage(f"corrupt: {str(error) or type(error).__name__}") from None
+    if grey.max() > 127:
+        return grey > 127
+    if grey.min() == grey.max() > 0:
+        raise UnusableImage(f"a mask of one grey level ({grey.max()}), of which nobody knows what it means")
+    return grey > 0
+
+
 def read_bytes(path: str | os.PathLike) -> bytes:
     """The bytes of a file; raises :class:`UnusableImage` where it is missing, unreadable, empty or over 1 GiB."""
     try:
@@ -83,7 +119,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
             if min(width, height) < MIN_SIDE:
                 raise UnusableImage(f"{width} x {height} pixels, a side is shorter than {MIN_SIDE}")
             image.load()
-            return _to_rgb(_upright(image))
+            return _to_rgb(_in_srgb(_upright(image)))
         except UnusableImage:
             raise
         except UnidentifiedImageError:
@@ -109,6 +145,18 @@ def _upright(image: Image.Image) -> Image.Image:
     except Exception:  # the picture itself is whole
         return image
     return ImageOps.exif_transpose(image) if turned else image
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Colours by the picture's own ICC profile, turned into sRGB; a damaged profile counts as none."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "CMYK") or "transparency" in image.info:
+        return image
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

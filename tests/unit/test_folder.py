@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nbsupport.config import DataConfig
-from nbsupport.data import folder, index
+from nbsupport.data import compose, folder, images, index
 from nbsupport.data.records import Photo
 from nbsupport.errors import UserError
 from nbsupport.runs import Run
@@ -137,3 +137,154 @@ def test_the_index_rejects_what_is_missing_and_takes_the_rest(root, tmp_path):
     assert len(dataset.index) == 5
     assert set(dataset.rejected["path"]) == {"gone.png", "gate/0.png"}
     assert dataset.index["captions"].map(len).min() >= 5
+
+
+# --- as people's own collections are ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metadata.csv", b"file_name, text\ngate/0.png, the old gate\n"),
+        ("metadata.csv", "\ufefffile_name;text\r\ngate/0.png;the old gate\r\n".encode()),
+        ("metadata.csv", "file_name\ttext\ngate/0.png\tthe old gate\n".encode("utf-16")),
+        ("metadata.csv", b"File_Name,Text\ngate/0.png,the old gate\n"),
+        ("metadata.csv", b"file_name,prompt\ngate/0.png,the old gate\n"),
+        ("metadata.jsonl", b'{"file_name": "gate/0.png", "additional_feature": "the old gate"}'),
+        ("metadata.csv", b"file_name,captions\ngate/0.png,\"['the old gate']\"\n"),
+    ],
+)
+def test_captions_are_read_from_what_is_clear(root, capsys, name, content):
+    (root / name).write_bytes(content)
+    (photo,) = folder.load(root)
+    assert photo.captions == ("the old gate",)
+    assert "1 captions of 1 of 1 photographs (column " in capsys.readouterr().out
+
+
+def test_a_comma_that_was_not_quoted_stays_in_its_caption_or_is_an_error(root):
+    (root / "metadata.csv").write_text("file_name,text\ngate/0.png,a red gate, half open\n")
+    assert folder.load(root)[0].captions == ("a red gate, half open",)
+    (root / "metadata.csv").write_text("file_name,text,label\ngate/0.png,a red gate, half open,gate\n")
+    with pytest.raises(UserError, match="line 2: more fields than columns"):
+        folder.load(root)
+
+
+def test_a_parquet_table_and_the_columns_that_are_not_read_are_said(root, capsys):
+    import pandas as pd
+
+    rows = {"file_name": ["gate/0.png", "gate/1.png"], "text": [["a gate", "old"], []], "author": ["x", "y"]}
+    pd.DataFrame(rows).to_parquet(root / "metadata.parquet")
+    photos = folder.load(root)
+    assert [photo.captions for photo in photos] == [("a gate", "old"), ()]
+    out = capsys.readouterr().out
+    assert "2 captions of 1 of 2 photographs" in out and "Columns not read: author" in out
+
+
+def test_captions_in_files_beside_their_photographs(root, capsys):
+    (root / "gate" / "0.txt").write_text("the old gate\nopen\n")
+    (root / "gate" / "1.caption").write_text("\ufeffanother", "utf-8")
+    captions = {photo.path: photo.captions for photo in folder.load(root)}
+    assert captions["gate/0.png"] == ("the old gate", "open") and captions["gate/1.png"] == ("another",)
+    assert "3 captions of 2 of 6 photographs (files beside them)" in capsys.readouterr().out
+
+
+def test_many_formats_are_read_and_the_others_are_counted(tmp_path, capsys):
+    root = tmp_path / "own"
+    for number, suffix in enumerate(("jfif", "jpe", "jp2", "ppm", "tga", "avif")):
+        photograph(root / f"plain{number}.png", number)
+        kind = {"jfif": "JPEG", "jpe": "JPEG", "jp2": "JPEG2000"}.get(suffix, suffix.upper())
+        Image.open(root / f"plain{number}.png").save(root / f"p{number}.{suffix}", kind)
+    (root / "new.HEIC").write_bytes(b"x")
+    (root / "._p0.jpe").write_bytes(b"x")
+    assert len(folder.load(root)) == 12
+    assert "1 .heic files are left out: convert them to JPEG" in capsys.readouterr().out
+    for photo in folder.load(root):
+        assert images.read_image(root / photo.path).shape == (60, 60, 3)
+
+
+def test_folders_of_a_collection_are_no_subject(tmp_path):
+    for number, place in enumerate(("train/gate", "test/gate", "images", "Camera", "")):
+        photograph(tmp_path / "own" / place / f"{number}.png", number)
+    labels = {photo.path: photo.label for photo in folder.load(tmp_path / "own")}
+    assert labels == {"train/gate/0.png": "gate", "test/gate/1.png": "gate", "images/2.png": "photograph",
+                      "Camera/3.png": "photograph", "4.png": "photograph"}  # fmt: skip
+    image = np.full((40, 40, 3), 120, np.uint8)
+    for label in ("train", "Camera", "photograph"):
+        told = folder.compose_captions(tmp_path, Photo("a", "a.png", label), image, None, 0)
+        assert all("train" not in text and "camera" not in text for text in told)
+
+
+def test_profiles_are_honoured(tmp_path):
+    """The same numbers under a profile of other primaries are another colour; a broken profile counts as none."""
+    from PIL import ImageCms
+
+    pixels = Image.new("RGB", (32, 32), (200, 40, 40))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pixels.save(tmp_path / "srgb.png", icc_profile=srgb)
+    pixels.save(tmp_path / "broken.png", icc_profile=b"nothing of the kind")
+    assert np.abs(images.read_image(tmp_path / "srgb.png").astype(int) - (200, 40, 40)).max() <= 2
+    assert (images.read_image(tmp_path / "broken.png") == (200, 40, 40)).all()
+    cmyk = pixels.convert("CMYK")
+    cmyk.save(tmp_path / "plain.tif")
+    assert images.read_image(tmp_path / "plain.tif").shape == (32, 32, 3)
+
+
+def test_a_telephone_of_64_megapixels_passes():
+    assert images.MAX_PIXELS > 9248 * 6936
+
+
+CSS = {
+    "black": ((0, 0, 0), "black"), "silver": ((192, 192, 192), "grey white"), "gray": ((128, 128, 128), "grey"),
+    "white": ((255, 255, 255), "white"), "maroon": ((128, 0, 0), "red brown"), "red": ((255, 0, 0), "red"),
+    "purple": ((128, 0, 128), "purple"), "fuchsia": ((255, 0, 255), "purple pink"), "green": ((0, 128, 0), "green"),
+    "lime": ((0, 255, 0), "green"), "olive": ((128, 128, 0), "green yellow"), "yellow": ((255, 255, 0), "yellow"),
+    "navy": ((0, 0, 128), "blue"), "blue": ((0, 0, 255), "blue"), "teal": ((0, 128, 128), "green blue"),
+    "aqua": ((0, 255, 255), "blue"), "orange": ((255, 165, 0), "orange"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CSS)
+def test_basic_colours_have_their_names(name):
+    colour, allowed = CSS[name]
+    ((found, share),) = compose.name_colours(np.array([colour], np.uint8))
+    assert share == 1 and set(found.split()) & set(allowed.split()), found
+
+
+def test_names_that_differ_in_case_or_composition_alone_are_one_name(tmp_path, capsys):
+    import unicodedata
+
+    photograph(tmp_path / "own" / "p0.jpg")
+    photograph(tmp_path / "own" / unicodedata.normalize("NFD", "caf\u00e9.png"))
+    (tmp_path / "own" / "metadata.csv").write_text("file_name,text\nP0.JPG,a zebra\ncaf\u00e9.png,a table\n", "utf-8")
+    photos = folder.load(tmp_path / "own")
+    assert all((tmp_path / "own" / photo.path).is_file() for photo in photos) and len(photos) == 2
+    assert "2 names of the metadata are spelt otherwise" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["grey", "one", "ids", "palette", "alpha", "binary"])
+def test_masks_in_every_usual_form(tmp_path, form):
+    truth = np.zeros((40, 40), bool)
+    truth[10:30, 5:20] = True
+    path = tmp_path / "mask.png"
+    if form == "palette":
+        values = np.where(truth, 15, 0).astype(np.uint8)
+        values[:2] = 255  # void
+        indexed = Image.fromarray(values, "P")
+        indexed.putpalette([n for k in range(256) for n in (k, 255 - k, k // 2)])
+        indexed.save(path)
+    elif form == "alpha":
+        rgba = np.full((40, 40, 4), 90, np.uint8)
+        rgba[..., 3] = truth * 255
+        Image.fromarray(rgba).save(path)
+    elif form == "binary":
+        Image.fromarray(truth).save(path)
+    else:
+        level = {"grey": 255, "one": 1, "ids": 7}[form]
+        Image.fromarray((truth * level).astype(np.uint8)).save(path)
+    assert (images.read_mask(path) == truth).all()
+
+
+def test_a_mask_that_says_nothing_is_refused(tmp_path):
+    Image.new("L", (40, 40), 30).save(tmp_path / "m.png")
+    with pytest.raises(images.UnusableImage, match="one grey level"):
+        images.read_mask(tmp_path / "m.png")
