@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from nbsupport.detectors import comparison
 from nbsupport.plots.detectors import MARKERS, PALETTE
+from nbsupport.plots.evaluation import nothing
 from nbsupport.plots.style import COLOURS
 
 
@@ -146,6 +147,8 @@ def strata(records: Sequence[Mapping], detector: str, seed: int) -> Figure:
     Args: records: of ``strata.auroc_by`` for one or more ways.
     """
     own = [r for r in records if r["detector"] == detector and r["seed"] == seed]
+    if not own:
+        return nothing("There are too few fakes in this run for AUROC within categories.")
     ways = list(dict.fromkeys(record["by"] for record in own))
     categories = {by: list(dict.fromkeys(r["category"] for r in own if r["by"] == by)) for by in ways}
     widths = [max(2, len(categories[by])) for by in ways]
