@@ -17,6 +17,9 @@ from nbsupport.runs import Run, runs_root
 
 # Where there is no terminal, tables take the width they need for a log.
 _WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
+if not sys.stderr.isatty():  # a log: a line every half minute, not ten a second (tqdm reads these when it is imported)
+    os.environ.setdefault("TQDM_MININTERVAL", "30")
+    os.environ.setdefault("TQDM_MAXINTERVAL", "60")
 out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 

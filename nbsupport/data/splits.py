@@ -4,6 +4,7 @@ Two frames of one burst in different splits let a classifier be tested on what i
 are joined into groups first, and a group goes to one split as a whole. Not here: the hashes; see ``images``.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,9 +12,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from nbsupport import rng
-from nbsupport.errors import ConfigError
+from nbsupport.errors import ConfigError, UserError
 
 _BLOCK = 2048  # rows compared at once: 2048 x 2048 x 8 bytes
+#: Groups that validation and test need each: with fewer, chapters 6 to 8 can neither choose, nor stack, nor compare.
+LEAST_GROUPS = 4
 
 
 def near_duplicate_groups(
@@ -176,3 +179,24 @@ def leaked(groups: np.ndarray, split: Sequence[str]) -> np.ndarray:
     """Which held-out photographs have a group mate in train: (N,) bool; all False for splits by group."""
     groups, split = np.asarray(groups), np.asarray(split, dtype=object)
     return (split != "train") & np.isin(groups, groups[split == "train"])
+
+
+def needed(validation: float, test: float) -> int:
+    """How many photographs, none of them alike, give both held-out splits :data:`LEAST_GROUPS` groups."""
+    return math.ceil(round(LEAST_GROUPS / min(validation, test), 6))
+
+
+def check_enough(groups: Sequence[int], names: Sequence[str], validation: float, test: float) -> None:
+    """Raise UserError, with the number needed, where the chapters that judge would have too little to judge on.
+
+    Args: groups, names: the group and the split of each photograph. validation, test: the fractions asked for.
+    """
+    held = {name: len({g for g, n in zip(groups, names, strict=True) if n == name}) for name in ("validation", "test")}
+    if min(held.values()) >= LEAST_GROUPS:
+        return
+    raise UserError(
+        f"{len(groups)} photographs are too few for this book: {held['validation']} of them would choose between "
+        f"networks and {held['test']} would test them (near-duplicates count once), and chapters 4 to 9 need "
+        f"{LEAST_GROUPS} for each. Use at least {needed(validation, test)} photographs, all different. To judge single "
+        "files, no run is needed: python -m nbsupport detect FILES, or the demo."
+    )

@@ -135,7 +135,7 @@ def _draw_all(dataset: "index.Dataset", config: MaskConfig) -> MaskSet:
     parts = {row: table for row, table in cache.parts.groupby("row")}
     coverage = (config.coverage_low, config.coverage_high)
     records, packed = [], np.empty((len(ids) * len(config.kinds), (shape[0] * shape[1] + 7) // 8), np.uint8)
-    for row, image_id in enumerate(tqdm(ids, desc="masks", unit="photo", mininterval=1)):
+    for row, image_id in enumerate(tqdm(ids, desc="masks", unit="photo")):
         target = cache.objects[row] if cache.has_object[row] else None
         name, point = _choose_part(parts.get(row), config.seed, image_id)
         for kind in config.kinds:

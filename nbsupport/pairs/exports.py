@@ -51,7 +51,7 @@ def export(pairs: Pairs, target: Path, form: str = "real_fake", rows: Sequence[i
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         temporary.mkdir(parents=True)
-        with tqdm(total=len(chosen), desc="export", unit="image", mininterval=1) as progress:
+        with tqdm(total=len(chosen), desc="export", unit="image") as progress:
             for split, table in chosen.groupby("split", sort=False):
                 _WRITERS[form](temporary, str(split), table, pairs, progress.update)
         chosen.drop(columns=["number", "order"]).to_parquet(temporary / "manifest.parquet", index=False)

@@ -66,7 +66,7 @@ def make(work: Work, run: Run, todo: Sequence[tuple[int, int, int]], total: int,
     Args: todo: (number, first row, files) of each shard to make. total: files of the whole set.
     """
     tally, planned = Tally(), sum(files for _, _, files in todo)
-    with tqdm(total=total, initial=total - planned, desc="pairs", unit="image", mininterval=1) as progress:
+    with tqdm(total=total, initial=total - planned, desc="pairs", unit="image") as progress:
         done = _here(work, todo) if workers <= 1 else _beside(run, work.config, todo, workers)
         for part in done:
             tally.add(part)

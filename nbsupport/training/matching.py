@@ -281,7 +281,7 @@ def _train(
     saved, first = time.perf_counter(), len(rows) + 1
     model.train()
     with tqdm(
-        range(first, config.steps + 1), desc="matching", unit="step", mininterval=1.0, initial=len(rows),
+        range(first, config.steps + 1), desc="matching", unit="step", initial=len(rows),
         total=config.steps,
     ) as progress:  # fmt: skip
         for step in progress:

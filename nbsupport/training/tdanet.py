@@ -188,9 +188,7 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
     log = records.Log(run, LOG, trainer.step) if first else None
     if state is not None and first:
         print(f"[tdanet] goes on from the checkpoint of step {trainer.step}.")
-    with tqdm(
-        total=config.steps, initial=trainer.step, desc="TDANet", unit="step", mininterval=1.0, disable=not first
-    ) as progress:
+    with tqdm(total=config.steps, initial=trainer.step, desc="TDANet", unit="step", disable=not first) as progress:
         while trainer.step < config.steps and not (config.patience and waited >= config.patience):
             start = time.perf_counter()
             values = trainer.train_step(sampler.batch(trainer.step + 1, fabric.device))

@@ -193,3 +193,11 @@ def test_pairs_are_made_verified_and_exported_from_the_command_line(call, tmp_pa
     stale = call("pairs", "verify", "--run", "painted")
     assert stale.exit_code == 1 and "is stale" in stale.stderr and "another 'index'" in stale.stderr
     assert call("pairs", "verify", "--run", "nobody").exit_code != 0
+
+
+def test_progress_bars_do_not_flood_a_log():
+    program = (
+        "import time, nbsupport.__main__\nfrom tqdm.auto import tqdm\nfor _ in tqdm(range(300)): time.sleep(0.005)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert "300/300" in done.stderr and done.stderr.count("\r") <= 3

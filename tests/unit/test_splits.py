@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbsupport.data.splits import assign, leaked, near_duplicate_groups, nearest
-from nbsupport.errors import ConfigError
+from nbsupport.data.splits import assign, check_enough, leaked, near_duplicate_groups, nearest, needed
+from nbsupport.errors import ConfigError, UserError
 
 HASH = st.integers(0, 2**64 - 1)
 
@@ -132,3 +132,20 @@ def test_a_split_by_file_leaks_where_one_by_group_does_not():
 def test_impossible_fractions():
     with pytest.raises(ConfigError, match="training"):
         assign(np.arange(3), ["a"] * 3, 0.5, 0.5, 0)
+
+
+@pytest.mark.parametrize("count", [4, 15])
+def test_too_few_photographs_are_refused_with_a_number_that_is_enough(count):
+    enough = needed(0.15, 0.25)
+    split = assign(np.arange(count), ["x"] * count, 0.15, 0.25, 0)
+    with pytest.raises(UserError, match=f"at least {enough} photographs"):
+        check_enough(np.arange(count), split, 0.15, 0.25)
+    split = assign(np.arange(enough), ["x"] * enough, 0.15, 0.25, 0)
+    check_enough(np.arange(enough), split, 0.15, 0.25)
+
+
+def test_near_duplicates_count_once():
+    split = np.repeat(["train", "validation", "test"], [20, 10, 10])
+    check_enough(np.arange(40), split, 0.25, 0.25)
+    with pytest.raises(UserError, match="1 of them would choose"):
+        check_enough(np.where(split == "validation", 99, np.arange(40)), split, 0.25, 0.25)
