@@ -5,6 +5,7 @@ pictures, from which the thresholds of *real / unsure / inpainted* and the trust
 calibration (chapter 6), nor anything drawn.
 """
 
+import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,7 +96,11 @@ class Jury:
         table = packaged.validation_table(run, list(held.items()))
         config = run.require("index")["config"]
         fit = config.get("fit", "crop")
-        return cls(f"the run {run.name}", trained, table, config["dataset"], fit, kinds.of_run(run, trained))
+        jury = cls(f"the run {run.name}", trained, table, config["dataset"], fit, kinds.of_run(run, trained))
+        with contextlib.suppress(MissingStage):  # before chapter 8 nobody knows
+            run.require("localization")
+            jury.no_heat = no_better_than_chance(run.result("localization")["records"], held)
+        return jury
 
     @classmethod
     def of_package(cls, name: str) -> "Jury":
@@ -216,6 +221,21 @@ class Jury:
         from nbsupport.detectors import heatmaps
 
         return heatmaps.grad_cam(trained, picture[None])[0]
+
+
+def no_better_than_chance(records: Sequence[Mapping], seeds: Mapping[str, int]) -> set[str]:
+    """Detectors whose heat maps were not shown to lie more on the hole than an even map does, in any arm.
+
+    Args: records: of chapter 8's ``localization``. seeds: detector -> the seed that is asked.
+    """
+    better = {
+        record["detector"]
+        for record in records
+        if record["metric"] == "inside_density"
+        and record["seed"] == seeds.get(record["detector"])
+        and (record["over_uniform"]["low"] or 0) > 0
+    }
+    return {record["detector"] for record in records if record["detector"] in seeds} - better
 
 
 def overlap(heat: np.ndarray, hole: np.ndarray) -> tuple[float, float]:

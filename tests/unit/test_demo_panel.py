@@ -494,3 +494,23 @@ def test_a_picture_is_enlarged_without_smoothing():
     grey = np.array(Image.open(io.BytesIO(pictures.png(np.array([[0.0, 1.0]]), 2))))
     assert grey.tolist() == [[0, 255]]
     assert np.array(Image.open(io.BytesIO(pictures.png(np.zeros((300, 900, 3), np.uint8), 100)))).shape == (67, 200, 3)
+
+
+def test_maps_of_a_run_that_chapter_8_found_no_better_than_chance_are_left_out(complete):
+    def record(name, arm, low, seed=0):
+        over = {"value": low + 0.2, "low": low, "high": low + 0.4}
+        return {"detector": name, "seed": seed, "arm": arm, "metric": "inside_density", "over_uniform": over}
+
+    records = [
+        record("bright", "spliced", -0.1),
+        record("bright", "regenerated", -0.3),
+        record("bright", "spliced", 1, 1),
+    ]
+    with complete.stage("localization", DataConfig()):
+        complete.write_result("localization", {"records": records})
+    held = jury.Jury.of_run(complete)
+    assert held.no_heat == {"bright"}
+    with pytest.raises(ConfigError, match="chance"):
+        held.heat(np.zeros((64, 64, 3), np.uint8), "bright")
+    assert jury.no_better_than_chance([*records, record("bright", "spliced", 0.1)], {"bright": 0}) == set()
+    assert jury.no_better_than_chance(records, {"other": 0}) == set()
