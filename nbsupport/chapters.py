@@ -291,6 +291,7 @@ def check_settings(settings: Settings, chapters: Sequence[Chapter], where: str) 
                 raise ConfigError(unknown(f"parameter of chapter {number} (in {where})", name, names))
             if wrong := problem(chapter, name, values[name]):
                 raise ConfigError(f"Chapter {number}, parameter {name} (in {where}) {wrong}.")
+            _check_names(number, name, values[name])
 
 
 def check_parameters(namespace: Mapping[str, Any], number: int, root: Path | None = None) -> None:
@@ -310,6 +311,7 @@ def check_parameters(namespace: Mapping[str, Any], number: int, root: Path | Non
                 raise ConfigError(unknown(f"parameter of chapter {number}", name, chapter.parameters))
             if wrong := problem(chapter, name, value):
                 raise ConfigError(f"Chapter {number}, parameter {name} {wrong}.")
+            _check_names(number, name, value)
 
 
 def plan(
@@ -340,7 +342,35 @@ def plan(
             if data is not None and "data" in merged:
                 merged["data"] = data
         result[chapter.number] = merged | dict(settings.get(chapter.number, {}))
+        _check_together(chapter, result[chapter.number])
     return result
+
+
+def _check_names(number: int, name: str, value: Any) -> None:
+    """Raise ConfigError for a detector or an inpainter that nobody knows, before the hours that come first."""
+    try:
+        if (number, name) == (5, "inpainters"):
+            from nbsupport.pairs import planning  # these rooms take seconds to open: only for a name that was typed
+
+            planning.check(config.PairsConfig(inpainters=value))
+        if (number, name) == (6, "names"):
+            from nbsupport.detectors import zoo
+
+            for detector in value:
+                zoo.entry(detector)
+    except ConfigError as error:
+        raise ConfigError(f"Chapter {number}, parameter {name}: {error}") from None
+
+
+def _check_together(chapter: Chapter, values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for values of a chapter that contradict each other."""
+    for kind, start in CONFIGURATIONS.get(chapter.number, ()):
+        own = {_RENAMED.get((chapter.number, name), name): value for name, value in values.items()}
+        fields = {start + field: field for field in kind.__dataclass_fields__}
+        try:
+            kind.from_mapping({fields[name]: value for name, value in own.items() if name in fields})
+        except ConfigError as error:
+            raise ConfigError(f"Chapter {chapter.number}: {error}") from None
 
 
 def _known_chapter(number: int, chapters: Sequence[Chapter]) -> Chapter:

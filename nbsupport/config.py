@@ -6,6 +6,7 @@ Not here: what a parameter does to the pictures; that stands where it is used.
 """
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -21,6 +22,16 @@ ENSEMBLES: tuple[str, ...] = typing.get_args(EnsembleName)
 #: Words of a caption that the networks read, unless another number is asked for; chapter 1 counts what that cuts off.
 CAPTION_LENGTH = 24
 CaptionKind = Literal["matched", "mismatched", "empty"]
+#: The arms of a paired set; what each holds, and which real arm is whose partner: ``pairs.planning``.
+FakeArm = Literal["regenerated", "spliced", "spliced_reencoded"]
+Arm = Literal["original", "reencoded", "reconstructed", "regenerated", "spliced", "spliced_reencoded"]
+#: What training pictures can meet, and what test pictures are sent through: ``detectors.degradations``.
+Augmentation = Literal["jpeg", "webp", "resize", "blur", "noise", "crop"]
+Condition = Literal[
+    "jpeg 95", "jpeg 80", "jpeg 60", "jpeg 30", "webp 80", "webp 60", "resize 0.5", "resize 0.75", "resize 1.5",
+    "blur 1", "noise 5", "crop 0.85",
+]  # fmt: skip
+Transfer = Literal["full", "gradual", "head", "full slower below", "gradual slower below", "head slower below"]
 DATASETS: tuple[str, ...] = ("synthetic", "cub", "pets", "folder")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
@@ -48,6 +59,17 @@ def _matches(value: Any, hint: Any) -> bool:
     return isinstance(value, hint if isinstance(hint, type) else object)
 
 
+def _unknown_items(value: Any, hint: Any) -> str:
+    """What is wrong with a list of names, of which there is a fixed choice: the first unknown one and the nearest."""
+    if typing.get_origin(hint) is not tuple or not isinstance(value, tuple):
+        return ""
+    choices = typing.get_args(typing.get_args(hint)[0])
+    for item in value:
+        if choices and isinstance(item, str) and item not in choices:
+            return f"cannot hold {item!r}. {unknown('name', item, choices).partition('. ')[2].rstrip('.')}"
+    return ""
+
+
 def _readable(hint: Any) -> str:
     """A type in words, e.g. ``a list of a whole number (int)``."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -72,12 +94,17 @@ class Config:
                 object.__setattr__(self, field.name, value)
             if problem := self.problem(field.name, value):
                 raise ConfigError(f"{type(self).__name__}.{field.name} {problem}.")
+        if problem := self.contradiction():
+            raise ConfigError(f"{type(self).__name__}: {problem}.")
 
     @classmethod
     def problem(cls, name: str, value: Any) -> str:
         """What is wrong with a value for the field `name`, as the end of a sentence; empty if nothing is."""
         hint, value = typing.get_type_hints(cls)[name], tuple(value) if isinstance(value, list) else value
-        limits = cls.__dataclass_fields__[name].metadata.get("between")
+        about = cls.__dataclass_fields__[name].metadata
+        limits = about.get("between")
+        if wrong := _unknown_items(value, hint):
+            return wrong
         if not _matches(value, hint):
             allowed = f" from {limits[0]} to {limits[1]}" if limits else ""
             return f"must be {_readable(hint)}{allowed}, got {value!r}"
@@ -85,7 +112,18 @@ class Config:
             for item in value if isinstance(value, tuple) else (value,):
                 if not limits[0] <= item <= limits[1]:
                     return f"must lie between {limits[0]} and {limits[1]}, got {item!r}"
+        if "repeats" in about and not value:
+            return "must not be empty"
+        if about.get("repeats") is False and len(set(value)) < len(value):
+            return f"must name nothing twice, got {value!r}"
+        if (wanted := about.get("form")) and not re.fullmatch(wanted[0], value):
+            return f"must be {wanted[1]}, got {value!r}"
         return ""
+
+    def contradiction(self) -> str:
+        """What two parameters, each of them possible, have against each other, as a sentence; empty if nothing."""
+        low, high = getattr(self, "coverage_low", 0.0), getattr(self, "coverage_high", 1.0)
+        return f"coverage_low ({low}) must not lie above coverage_high ({high})" if low > high else ""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
@@ -104,6 +142,17 @@ class Config:
 def between(default: Any, low: float, high: float) -> Any:
     """A dataclass field with a default and an inclusive range, checked on construction (each item of a tuple)."""
     return dataclasses.field(default=default, metadata={"between": (low, high)})
+
+
+def some(default: Any, repeats: bool = False) -> Any:
+    """A dataclass field for a tuple that must hold something, and nothing twice unless `repeats`."""
+    return dataclasses.field(default=default, metadata={"repeats": repeats})
+
+
+def codec(default: str) -> Any:
+    """A dataclass field that names how a picture is encoded."""
+    form = r"png|(jpeg|webp):([1-9]\d?|100)", "png, or jpeg:90 or webp:80 with a quality from 1 to 100"
+    return dataclasses.field(default=default, metadata={"form": form})
 
 
 @dataclass(frozen=True)
@@ -131,7 +180,7 @@ class DataConfig(Config):
 class MaskConfig(Config):
     """Chapter 2: the fixed set of holes, one of each kind for each photograph. Coverages are fractions of the area."""
 
-    kinds: tuple[MaskKind, ...] = MASK_KINDS
+    kinds: tuple[MaskKind, ...] = some(MASK_KINDS)
     coverage_low: float = between(0.04, 0.001, 0.9)
     coverage_high: float = between(0.35, 0.001, 0.9)
     seed: int = between(0, 0, 2**31 - 1)
@@ -215,7 +264,7 @@ class TrainingConfig(Config):
     clip_gradient: float = between(5.0, 1e-3, 1e6)  # largest norm of a gradient
     warmup_steps: int = between(100, 1, 1_000_000)  # at most a tenth of the steps
     patience: int = between(0, 0, 10_000)  # validations without improvement before stopping; 0: run to the end
-    mask_kinds: tuple[MaskKind, ...] = MASK_KINDS
+    mask_kinds: tuple[MaskKind, ...] = some(MASK_KINDS, repeats=True)  # a kind named twice comes twice as often
     coverage_low: float = between(0.04, 0.001, 0.9)
     coverage_high: float = between(0.35, 0.001, 0.9)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -229,17 +278,17 @@ class TrainingConfig(Config):
 class PairsConfig(Config):
     """Chapter 5: which inpainters fill which holes of which photographs, into which arms and files."""
 
-    inpainters: tuple[str, ...] = ("tdanet",)
-    kinds: tuple[MaskKind, ...] = MASK_KINDS
+    inpainters: tuple[str, ...] = some(("tdanet",))
+    kinds: tuple[MaskKind, ...] = some(MASK_KINDS)
     kinds_each: int = between(1, 0, 100)  # holes of each photograph: so many of the kinds, 0: all of them
     coverage_low: float = between(0.0, 0.0, 1.0)  # holes below and above are passed over
     coverage_high: float = between(1.0, 0.0, 1.0)
-    caption_kinds: tuple[CaptionKind, ...] = ("matched",)
+    caption_kinds: tuple[CaptionKind, ...] = some(("matched",))
     samples: int = between(1, 1, 10_000)  # fills of each hole and caption, each from another latent
-    arms: tuple[str, ...] = ("original", "reencoded", "reconstructed", "regenerated", "spliced", "spliced_reencoded")
+    arms: tuple[Arm, ...] = some(typing.get_args(Arm))
     count: int = between(0, 0, 100_000_000)  # photographs to use, 0: all
-    encoding: str = "png"  # of every file: png, jpeg:QUALITY or webp:QUALITY
-    reencode: str = "jpeg:85"  # what the reencoded arms went through before that
+    encoding: str = codec("png")  # of every file: png, jpeg:QUALITY or webp:QUALITY
+    reencode: str = codec("jpeg:85")  # what the reencoded arms went through before that
     storage: Literal["files", "tar", "parquet"] = "files"
     shard_size: int = between(64, 1, 1_000_000)  # photographs in a shard, the unit of work and of resuming
     batch_size: int = between(32, 1, 4096)
@@ -247,7 +296,7 @@ class PairsConfig(Config):
 
 
 #: What both members of a training pair meet by default; all that there are: ``detectors.degradations.AUGMENTATIONS``.
-AUGMENT: tuple[str, ...] = ("jpeg", "webp", "resize", "blur")
+AUGMENT: tuple[Augmentation, ...] = ("jpeg", "webp", "resize", "blur")
 
 
 @dataclass(frozen=True)
@@ -266,9 +315,9 @@ class DetectorConfig(Config):
     learning_rate: float = between(1e-3, 1e-8, 1.0)
     transfer: Literal["full", "gradual", "head"] = "full"  # what is trained: all, from the head down, or the head
     layer_decay: float = between(1.0, 0.01, 1.0)  # each group of layers learns so much slower than the one above it
-    augment: tuple[str, ...] = AUGMENT  # degradations that both members of a pair meet, one of them at a time
+    augment: tuple[Augmentation, ...] = AUGMENT  # degradations that both members of a pair meet, one of them at a time
     augment_share: float = between(0.5, 0.0, 1.0)  # share of the pairs that meet one
-    fake_arms: tuple[str, ...] = ("spliced", "regenerated")
+    fake_arms: tuple[FakeArm, ...] = some(("spliced", "regenerated"))
     inpainters: tuple[str, ...] = ()  # learn from the fakes of these, and judge them; empty: of all
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seeds: tuple[int, ...] = between((0,), 0, 2**31 - 1)
@@ -283,9 +332,9 @@ class SearchConfig(Config):
     epochs: int = between(4, 1, 10_000)  # of a trial that is not given up; halved along the way
     batch_size: int = between(32, 4, 4096)
     learning_rate: float = between(2e-3, 1e-8, 1.0)
-    augment: tuple[str, ...] = AUGMENT
+    augment: tuple[Augmentation, ...] = AUGMENT
     augment_share: float = between(0.5, 0.0, 1.0)
-    fake_arms: tuple[str, ...] = ("spliced", "regenerated")
+    fake_arms: tuple[FakeArm, ...] = some(("spliced", "regenerated"))
     inpainters: tuple[str, ...] = ()  # as the detectors'
     max_mega_macs: float = between(400.0, 1.0, 1e6)  # dearer networks are not trained (ResNet34 at 64 px: 300)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -298,17 +347,17 @@ class StudyConfig(Config):
 
     detector: str = "residual_net"
     sizes: tuple[int, ...] = (50, 100, 200)  # photographs to train on, for the curve
-    transfers: tuple[str, ...] = ()  # of "full", "gradual", "head", each with " slower below" or without
+    transfers: tuple[Transfer, ...] = ()
     matrix: bool = True  # train on each inpainter of the set by itself, without and with `augment`
-    augment: tuple[str, ...] = AUGMENT
+    augment: tuple[Augmentation, ...] = AUGMENT
     augment_share: float = between(0.5, 0.0, 1.0)
     inpainters: tuple[str, ...] = ()  # of the sizes and transfers, as the detectors'; the matrix takes each by itself
-    conditions: tuple[str, ...] = ("jpeg 60",)  # of the matrix, beside clean pictures
+    conditions: tuple[Condition, ...] = ("jpeg 60",)  # of the matrix, beside clean pictures
     train_count: int = between(0, 0, 10_000_000)  # photographs for the matrix and the transfers, 0: all
     epochs: int = between(4, 1, 10_000)
     batch_size: int = between(32, 4, 4096)
     learning_rate: float = between(1e-3, 1e-8, 1.0)
-    fake_arms: tuple[str, ...] = ("spliced", "regenerated")
+    fake_arms: tuple[FakeArm, ...] = some(("spliced", "regenerated"))
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seeds: tuple[int, ...] = between((0,), 0, 2**31 - 1)
 
@@ -317,7 +366,7 @@ class StudyConfig(Config):
 class RobustnessConfig(Config):
     """Chapter 6: what the test pictures go through before they are judged once more."""
 
-    conditions: tuple[str, ...] = ("jpeg 80", "jpeg 60", "webp 60", "resize 0.5", "blur 1", "noise 5")
+    conditions: tuple[Condition, ...] = ("jpeg 80", "jpeg 60", "webp 60", "resize 0.5", "blur 1", "noise 5")
     count: int = between(0, 0, 10_000_000)  # test photographs, 0: all
     seed: int = between(0, 0, 2**31 - 1)
 
@@ -352,7 +401,7 @@ class SegmentationConfig(Config):
     learning_rate: float = between(4e-3, 1e-8, 1.0)
     channels: int = between(12, 2, 512)  # width at full resolution
     validate_every: int = between(60, 1, 10_000_000)
-    fake_arms: tuple[str, ...] = ("spliced", "regenerated")
+    fake_arms: tuple[FakeArm, ...] = some(("spliced", "regenerated"))
     seed: int = between(0, 0, 2**31 - 1)
 
 
@@ -362,7 +411,7 @@ class LocalizationConfig(EvaluationConfig):
 
     count: int = between(60, 0, 10_000_000)  # test photographs, 0: all
     validation: int = between(24, 0, 10_000_000)  # photographs on which the maps' thresholds are chosen, 0: all
-    arms: tuple[str, ...] = ("spliced", "regenerated")
+    arms: tuple[FakeArm, ...] = some(("spliced", "regenerated"))
     ring: float = between(0.06, 0.005, 0.5)  # width of the ring around a hole, as a share of the picture's side
 
 

@@ -83,13 +83,6 @@ AUGMENTATIONS: dict[str, Callable[[np.random.Generator], Condition]] = {
 }
 
 
-def check(names: Sequence[str], known: dict = CONDITIONS, what: str = "condition") -> None:
-    """Raise ConfigError for a name that is not there."""
-    for name in names:
-        if name not in known:
-            raise ConfigError(unknown(what, name, known))
-
-
 def apply(condition: str, images: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
     """Send pictures through one condition.
 
@@ -101,7 +94,8 @@ def apply(condition: str, images: np.ndarray, seeds: Sequence[int]) -> np.ndarra
     Raises:
         ConfigError: no such condition.
     """
-    check([condition])
+    if condition not in CONDITIONS:
+        raise ConfigError(unknown("condition", condition, CONDITIONS))
     change = CONDITIONS[condition]
     return np.stack([change(np.ascontiguousarray(image), seed) for image, seed in zip(images, seeds, strict=True)])
 

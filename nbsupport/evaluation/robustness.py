@@ -32,7 +32,6 @@ def score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
     Raises:
         MissingStage: chapter 6 has not trained any detector. ConfigError: no such condition.
     """
-    degradations.check(config.conditions)
     stage = run.stage("robustness", config, needs=("detectors", "pairs", "masks"))
     if stage.finished:
         return load(run)

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from nbsupport import pairs, rng
 from nbsupport.config import DetectorConfig, EvaluationConfig, StudyConfig
 from nbsupport.detectors import degradations, predict, scores, zoo
-from nbsupport.errors import ConfigError, MissingStage, unknown
+from nbsupport.errors import MissingStage
 from nbsupport.evaluation import metrics
 from nbsupport.pairs import Pairs
 from nbsupport.pairs.planning import of_arm
@@ -27,7 +27,6 @@ from nbsupport.training import classifier, device
 FOLDER = "studies"
 SLOWER = " slower below"  # of a transfer: with discriminative learning rates
 LAYER_DECAY = 0.7
-TRANSFERS = tuple(kind + suffix for kind in ("full", "gradual", "head") for suffix in ("", SLOWER))
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,9 @@ def variants(config: StudyConfig, inpainters: list[str]) -> list[Variant]:
     """What is to be trained.
 
     Raises:
-        ConfigError: a detector, degradation or transfer that no one knows.
+        ConfigError: a detector that no one knows.
     """
     zoo.entry(config.detector)
-    degradations.check(config.conditions)
-    degradations.check(config.augment, degradations.AUGMENTATIONS, "augmentation")
-    for name in config.transfers:
-        if name not in TRANSFERS:
-            raise ConfigError(unknown("transfer", name, TRANSFERS))
     found = [Variant("size", str(size), {"train_count": size}) for size in config.sizes]
     if config.matrix:
         everywhere = (scores.CLEAN, *config.conditions)

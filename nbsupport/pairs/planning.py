@@ -71,30 +71,13 @@ _ORDER = 1_000_000  # rows of one photograph at most
 
 
 def check(config: PairsConfig) -> None:
-    """Raise :class:`ConfigError` for what cannot be: unknown or repeated names, no real or no fake arm, no coverage."""
-    for what, values in (
-        ("arm", config.arms),
-        ("inpainter", config.inpainters),
-        ("caption kind", config.caption_kinds),
-    ):
-        if not values or len(set(values)) < len(values):
-            raise ConfigError(f"PairsConfig needs at least one {what} and none twice, got {values!r}.")
-    for arm in config.arms:
-        if arm not in ARMS:
-            raise ConfigError(unknown("arm", arm, ARMS))
+    """Raise :class:`ConfigError` for what cannot be: an unknown inpainter, no real or no fake arm, a lossless copy."""
     for name in config.inpainters:
         kind = re.split("[:@]", name)[0]
         if name not in inpainters.NAMES and kind not in ("tdanet", *inpainters.PREFIXES):
             raise ConfigError(unknown("inpainter", name, inpainters.NAMES))
-    if not config.kinds or len(set(config.kinds)) < len(config.kinds):
-        raise ConfigError(
-            f"PairsConfig.kinds must name at least one kind of mask and none twice, got {config.kinds!r}."
-        )
     if {ARMS[arm] for arm in config.arms} != {"real", "fake"}:
         raise ConfigError(f"PairsConfig.arms must hold real and fake ones, got {config.arms!r}.")
-    if config.coverage_low > config.coverage_high:
-        raise ConfigError(f"coverage_low ({config.coverage_low}) is above coverage_high ({config.coverage_high}).")
-    Encoding.parse(config.encoding)
     if Encoding.parse(config.reencode).lossless and {"reencoded", "spliced_reencoded"} & set(config.arms):
         raise ConfigError(f"PairsConfig.reencode must be lossy, e.g. jpeg:85, got '{config.reencode}'.")
 

@@ -25,8 +25,8 @@ from tqdm.auto import tqdm
 
 from nbsupport import pairs
 from nbsupport.config import DetectorConfig
-from nbsupport.detectors import calibration, degradations, predict, scores, transfer, zoo
-from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.detectors import calibration, predict, scores, transfer, zoo
+from nbsupport.errors import ConfigError, UserError
 from nbsupport.evaluation.calibration import fit_band
 from nbsupport.pairs import Pairs
 from nbsupport.runs import Run, Stage, atomic_path, fingerprint, read_json, write_json
@@ -295,11 +295,6 @@ def _check(config: DetectorConfig) -> None:
     """Raise :class:`ConfigError` before any training for names that no one knows."""
     for name in config.names:
         zoo.entry(name)
-    degradations.check(config.augment, degradations.AUGMENTATIONS, "augmentation")
-    fakes = [arm for arm, label in pairs.ARMS.items() if label == "fake"]
-    for arm in config.fake_arms:
-        if arm not in fakes:
-            raise ConfigError(unknown("fake arm", arm, fakes))
-    for what, values in (("name", config.names), ("seed", config.seeds), ("fake arm", config.fake_arms)):
+    for what, values in (("name", config.names), ("seed", config.seeds)):
         if not values or len(set(values)) < len(values):
             raise ConfigError(f"DetectorConfig needs at least one {what} and none twice, got {values!r}.")

@@ -1,9 +1,10 @@
 import dataclasses
+import typing
 
 import pytest
 
 from nbsupport import config
-from nbsupport.config import Config, DataConfig, MaskConfig, TrainingConfig
+from nbsupport.config import Config, DataConfig, MaskConfig, PairsConfig, TrainingConfig
 from nbsupport.errors import ConfigError
 
 CLASSES = [
@@ -31,7 +32,6 @@ def test_unknown_key_names_the_nearest():
         (TrainingConfig, {"steps": True}, "steps"),
         (TrainingConfig, {"steps": 1.5}, "steps"),
         (TrainingConfig, {"learning_rate": "fast"}, "learning_rate"),
-        (MaskConfig, {"kinds": ["centre", "corner"]}, "kinds"),
         (MaskConfig, {"kinds": "centre"}, "kinds"),
         (DataConfig, {"dataset": "dogs"}, "dataset"),
         (DataConfig, {"data": 3}, "data"),
@@ -62,3 +62,33 @@ def test_lists_become_tuples_and_ints_pass_for_floats():
 def test_split_fractions_leave_something_to_train_on():
     limits = {field.name: field.metadata.get("between") for field in dataclasses.fields(DataConfig)}
     assert limits["validation_fraction"][1] + limits["test_fraction"][1] < 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (MaskConfig, {"kinds": ["centre", "centr"]}, r"kinds cannot hold 'centr'\. Did you mean 'centre'"),
+        (MaskConfig, {"kinds": []}, "kinds must not be empty"),
+        (MaskConfig, {"kinds": ["part", "part"]}, "kinds must name nothing twice"),
+        (MaskConfig, {"coverage_low": 0.5, "coverage_high": 0.4}, r"\(0.5\) must not lie above coverage_high \(0.4\)"),
+        (PairsConfig, {"arms": ["original", "splice"]}, "Did you mean 'spliced'"),
+        (PairsConfig, {"encoding": "jpeg:101"}, "quality from 1 to 100"),
+    ],
+)
+def test_impossible_values_and_contradictions(kind, values, message):
+    with pytest.raises(ConfigError, match=message):
+        kind.from_mapping(values)
+
+
+def test_a_kind_of_hole_may_come_twice_as_often_in_training():
+    assert TrainingConfig(mask_kinds=("centre", "centre", "strokes")).mask_kinds.count("centre") == 2
+
+
+def test_names_that_are_checked_early_are_those_that_exist():
+    from nbsupport import pairs
+    from nbsupport.detectors import degradations
+
+    assert typing.get_args(config.Arm) == tuple(pairs.ARMS)
+    assert set(typing.get_args(config.FakeArm)) == {arm for arm, label in pairs.ARMS.items() if label == "fake"}
+    assert typing.get_args(config.Condition) == tuple(degradations.CONDITIONS)
+    assert typing.get_args(config.Augmentation) == tuple(degradations.AUGMENTATIONS)

@@ -270,8 +270,8 @@ def test_inpainters_of_one_photograph_share_hole_and_caption(run):
         ({"reencode": "png"}, "must be lossy"),
         ({"coverage_low": 0.5, "coverage_high": 0.4}, "above coverage_high"),
         ({"coverage_low": 0.98}, "Widen"),
-        ({"caption_kinds": ("matched", "matched")}, "none twice"),
-        ({"inpainters": ()}, "at least one inpainter"),
+        ({"caption_kinds": ("matched", "matched")}, "nothing twice"),
+        ({"inpainters": ()}, "inpainters must not be empty"),
         ({"kinds": ("strokes",)}, "Unknown mask kind 'strokes'"),
     ],
 )
