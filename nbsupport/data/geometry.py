@@ -61,6 +61,18 @@ def cut_mask(mask: np.ndarray, frame: Frame, size: int) -> np.ndarray:
     return area > 0.5 * (right - left) * (bottom - top) / size**2
 
 
+def same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two shapes (height, width) have the same ratio of their sides, up to rounding to whole pixels."""
+    (height, width), (other_height, other_width) = one, other
+    return abs(height * other_width - width * other_height) <= max(height, width, other_height, other_width)
+
+
+def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A mask, (h, w) bool, at another `shape` (height, width): (H, W) bool, the nearest pixel."""
+    resized = Image.fromarray(mask).resize(shape[::-1], Image.Resampling.NEAREST)
+    return np.asarray(resized, dtype=bool)
+
+
 def _between_edges(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Integrate (n, m) values of unit steps along the first axis between fractional `edges` (k + 1,): (k, m)."""
     total = np.zeros((len(values) + 1, values.shape[1]), dtype=np.float32)

@@ -55,40 +55,96 @@ def read_grey(path: str | os.PathLike) -> np.ndarray:
             raise UnusableImage(f"corrupt: {str(error) or type(error).__name__}") from None
 
 
-def read_mask(path: str | os.PathLike) -> np.ndarray:
-    """Read an object mask in any of the usual forms: (H, W) bool, True = object.
+def read_mask(source: str | os.PathLike | bytes, *, trimap: bool = False, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read an object mask in any of the usual forms, upright: (H, W) bool, True = object.
 
-    A palette picture holds classes: all but 0 (background) and 255 (void) are object. Transparency that varies is the
-    mask. Greys that reach above 127 are cut there; else they are 0/1 or ids, and all but 0 are object.
+    A palette holds classes: all but 0 (background) and 255 (void) are object. Transparency that varies is the mask.
+    Colours are classes too, on black. Greys are 0/255, shades cut at the middle, 0/1, or ids of which all but 0 are
+    object. What could be two of these is refused.
+
+    Args:
+        source: a file, or the bytes of one.
+        trimap: levels of 1, 2 and 3 alone are a trimap of the Oxford pets: 1 is object, 2 not, 3 the border, object.
+        max_pixels: more are not decoded.
 
     Raises:
-        UnusableImage: as :func:`read_image`, or a picture of one dark grey, which says nothing.
+        UnusableImage: as :func:`read_image`, or a picture that does not say what is object; the message says what does.
     """
-    data = read_bytes(path)
+    image, lossy = _mask_picture(source if isinstance(source, bytes) else read_bytes(source), max_pixels)
+    if image.mode in ("LA", "La", "RGBA", "RGBa", "PA"):
+        alpha = np.asarray(image.getchannel("A" if image.mode[-1] == "A" else "a"))
+        if alpha.min() < alpha.max():
+            return alpha > 127
+        image = image.convert("RGB")
+    if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+        image = image.convert("RGB")
+        values = np.asarray(image)
+        if (np.ptp(values.astype(np.int16), axis=2) > (40 if lossy else 0)).any():
+            return _coloured_mask(values, lossy)
+        image = image.convert("L")
+    values = np.asarray(image)
+    if values.dtype == bool:
+        return values
+    if trimap and not lossy and values.min() >= 1 and values.max() <= 3:
+        return values != 2
+    if image.mode == "P":
+        return (values != 0) & (values != 255)
+    return _grey_mask(
+        values.astype(np.int64), 65535 if values.dtype.itemsize > 1 and values.max() > 255 else 255, lossy
+    )
+
+
+def _mask_picture(data: bytes, max_pixels: int) -> tuple[Image.Image, bool]:
+    """A mask file decoded with its own levels, and whether its format changes levels on saving."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             image = Image.open(io.BytesIO(data), formats=_known_formats())
-            if image.width * image.height > MAX_PIXELS:
-                raise UnusableImage(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed")
+            if image.width * image.height > max_pixels:
+                raise UnusableImage(f"{image.width} x {image.height} pixels, more than the {max_pixels:,} allowed")
             image.load()
-            if image.mode == "P" and "transparency" not in image.info:
-                values = np.asarray(image)
-                return (values != 0) & (values != 255)
-            if image.mode in ("LA", "RGBA", "PA"):
-                alpha = np.asarray(image.getchannel("A"))
-                if alpha.min() < alpha.max():
-                    return alpha > 127
-            grey = np.asarray(image.convert("L"))
+            lossy = image.format in ("JPEG", "MPO", "AVIF", "JPEG2000", "WEBP", "HEIF")
+            if image.mode == "P" and "transparency" in image.info:
+                image = image.convert("RGBA")
+            return _upright(image), lossy
         except UnusableImage:
             raise
+        except UnidentifiedImageError:
+            raise UnusableImage("not a picture, or of a format that is not read") from None
         except Exception as error:  # foreign bytes: each decoder fails in ways of its own
             raise UnusableImage(f"corrupt: {str(error) or type(error).__name__}") from None
-    if grey.max() > 127:
-        return grey > 127
-    if grey.min() == grey.max() > 0:
-        raise UnusableImage(f"a mask of one grey level ({grey.max()}), of which nobody knows what it means")
-    return grey > 0
+
+
+_SAVE_IT = "Save it as a PNG of 0 (not object) and 255 (object)"
+
+
+def _coloured_mask(values: np.ndarray, lossy: bool) -> np.ndarray:
+    """Classes by colour, (H, W, 3) uint8, as the palette of VOC has them: black is background, its cream is void."""
+    colours = np.unique(values.reshape(-1, 3), axis=0)
+    black = (values == 0).all(axis=2)
+    if lossy or len(colours) > 256 or not black.any():
+        raise UnusableImage(f"a coloured picture, not classes in single colours on black. {_SAVE_IT}")
+    return ~black & (values != (224, 224, 192)).any(axis=2)
+
+
+def _grey_mask(values: np.ndarray, full: int, lossy: bool) -> np.ndarray:
+    """What is object in greys from 0 to `full`, (H, W) int64."""
+    middle, levels = full // 2, np.unique(values)
+    low, high = levels[(levels > 0) & (levels <= middle)], levels[levels > middle]
+    if len(levels) == 1 and 0 < levels[0] <= middle:
+        raise UnusableImage(f"a mask of one grey level ({levels[0]}), of which nobody knows what it means. {_SAVE_IT}")
+    if not len(high):
+        if lossy and len(low):
+            raise UnusableImage(f"levels of at most {levels[-1]} in a format that changes them. {_SAVE_IT}")
+        if len(levels) > 1 and levels[0] > 0:
+            raise UnusableImage(f"levels {levels[0]} to {levels[-1]} without 0 for what is not object. {_SAVE_IT}")
+        return values > 0
+    if len(low) and not lossy:
+        if high[-1] < full * 0.78:
+            raise UnusableImage(f"levels up to {high[-1]}, which may be ids or shades. {_SAVE_IT}")
+        if len(high) == 1 and len(low) < 40 and (values == 0).any() and np.isin(values, low).mean() > 0.02:
+            raise UnusableImage(f"levels {low[0]} to {low[-1]} and {high[0]}, which may be ids and void. {_SAVE_IT}")
+    return values > middle
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:

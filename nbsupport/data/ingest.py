@@ -75,7 +75,8 @@ def ingest(photo: Photo, *, source: str, root: Path, size: int, fit: str, seed: 
 def _object_mask(photo: Photo, source: str, root: Path, shape: tuple[int, int]) -> tuple[np.ndarray | None, str | None]:
     """The object mask of the source, (H, W) bool of the picture's `shape`, or None, and what is wrong with it if it is.
 
-    A mask that cannot be read or is of another shape is no reason to lose the photograph: it is left out and said.
+    A mask of the picture's aspect ratio is brought to its size. One that cannot be read, or of another ratio, is no
+    reason to lose the photograph: it is left out and said.
     """
     if photo.object_mask is None:
         return None, None
@@ -83,9 +84,10 @@ def _object_mask(photo: Photo, source: str, root: Path, shape: tuple[int, int]) 
         mask = SOURCES[source].read_object_mask(Path(root), photo.object_mask)
     except Exception as error:  # foreign bytes again
         return None, f"the object mask cannot be read: {error}"
-    if mask.shape != shape:
+    if not geometry.same_aspect(mask.shape, shape):
         return None, f"the object mask is {mask.shape[1]} x {mask.shape[0]}, the picture {shape[1]} x {shape[0]}"
-    return np.asarray(mask, dtype=bool), None
+    mask = np.asarray(mask, dtype=bool)
+    return (mask if mask.shape == shape else geometry.resize_mask(mask, shape)), None
 
 
 def workers_available() -> int:

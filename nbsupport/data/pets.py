@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from nbsupport.data import caption_files, compose
-from nbsupport.data.images import read_grey
+from nbsupport.data.images import read_mask
 from nbsupport.data.records import Photo, unique_ids
 from nbsupport.errors import UserError
 
@@ -80,9 +80,11 @@ def compose_captions(
 
 
 def read_object_mask(root: Path, object_mask: str) -> np.ndarray:
-    """Read a trimap, (H, W) bool, True = pet or its border: 1 is pet, 2 background, 3 the border between them."""
-    trimap = read_grey(Path(root) / object_mask)
-    return (trimap == 1) | (trimap == 3)
+    """Read a trimap, (H, W) bool, True = pet or its border: 1 is pet, 2 background, 3 the border between them.
+
+    A mask of another usual form in its place is understood as ``images.read_mask`` does.
+    """
+    return read_mask(Path(root) / object_mask, trimap=True)
 
 
 def _subject(photo: Photo, species: dict[str, str]) -> tuple[str, str]:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nbsupport.data import images
-from nbsupport.errors import ConfigError, UserError
+from nbsupport.data import geometry, images
+from nbsupport.errors import ConfigError, UnusableImage, UserError
 
 #: How many steps can be taken back.
 STEPS = 100
@@ -145,16 +145,28 @@ class MaskEditor:
         return mask_png(self.mask)
 
     def load_png(self, data: bytes, read: Callable[[bytes], np.ndarray] | None = None) -> bool:
-        """Take a mask from the bytes of a picture file; it is brought to the picture's size, and from 128 on is hole.
+        """Take a mask from the bytes of a picture file, whose forms are those of ``data.images.read_mask``.
+
+        A mask of the picture's aspect ratio is brought to its size. What was painted stays where the mask is refused.
 
         Raises:
-            UnusableImage: no picture that can be read.
+            UnusableImage: no mask that can be read, one of another aspect ratio, or one that marks nothing or all.
         """
-        grey = (read or read_mask)(data)
+        hole = (read or images.read_mask)(data)
         height, width = self.shape
-        if grey.shape != self.shape:
-            grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-        return self._step(grey >= 128)
+        if not geometry.same_aspect(hole.shape, self.shape):
+            raise UnusableImage(
+                f"The mask is {hole.shape[1]} x {hole.shape[0]} pixels and the picture {width} x {height}: their sides "
+                "are not in the same ratio. Give the mask the picture's size. What is painted stays."
+            )
+        if hole.shape != self.shape:
+            hole = cv2.resize(hole.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) >= 128
+        if hole.all() or not hole.any():
+            raise UnusableImage(
+                f"The mask marks {'everything' if hole.all() else 'nothing'}. White (or any id above 0) is the hole, "
+                "black is kept. What is painted stays."
+            )
+        return self._step(hole)
 
 
 def _draw(drawn: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> None:
@@ -177,8 +189,3 @@ def mask_png(mask: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(mask, bool).astype(np.uint8) * 255).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def read_mask(data: bytes, max_pixels: int = images.MAX_PIXELS) -> np.ndarray:
-    """Greys of a mask file given as bytes, (H, W) uint8; raises :class:`UnusableImage`."""
-    return np.asarray(images.decode(data, max_pixels).convert("L"))

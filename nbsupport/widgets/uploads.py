@@ -85,10 +85,13 @@ def read_photograph(name: str, data: bytes) -> Upload:
 
 
 def read_mask(name: str, data: bytes) -> np.ndarray:
-    """Greys of an uploaded mask file, (H, W) uint8, 255 = hole; raises :class:`UnusableImage` with the file's name."""
+    """The hole of an uploaded mask file, (H, W) bool, True = hole; raises :class:`UnusableImage` with the file's name.
+
+    Its forms are those of ``data.images.read_mask``.
+    """
     data = bytes(data)
     check_size(name, data)
     try:
-        return np.asarray(images.decode(data, MAX_PIXELS).convert("L"))
+        return images.read_mask(data, max_pixels=MAX_PIXELS)
     except UnusableImage as error:
-        raise UnusableImage(f"'{shown_name(name)}' cannot be used as a mask: {error}.") from None
+        raise UnusableImage(f"'{shown_name(name)}' cannot be used as a mask: {str(error).rstrip('.')}.") from None

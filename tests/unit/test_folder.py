@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nbsupport.config import DataConfig
-from nbsupport.data import compose, folder, images, index
+from nbsupport.data import compose, folder, images, index, ingest
 from nbsupport.data.records import Photo
 from nbsupport.errors import UserError
 from nbsupport.runs import Run
@@ -97,7 +97,8 @@ def test_masks_are_found_and_are_no_photographs(root):
     masks = {photo.path: photo.object_mask for photo in folder.load(root)}
     assert len(masks) == 6
     assert masks["gate/0.png"] == "gate/masks/0.png" and masks["street/3.png"] == "masks/street/3.png"
-    assert folder.read_object_mask(root, "gate/masks/0.png").dtype == bool
+    Image.fromarray(np.eye(60, dtype=np.uint8)).save(root / "gate" / "masks" / "0.png")
+    assert (folder.read_object_mask(root, "gate/masks/0.png") == np.eye(60, dtype=bool)).all()
 
 
 @pytest.mark.parametrize(
@@ -288,3 +289,41 @@ def test_a_mask_that_says_nothing_is_refused(tmp_path):
     Image.new("L", (40, 40), 30).save(tmp_path / "m.png")
     with pytest.raises(images.UnusableImage, match="one grey level"):
         images.read_mask(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [((1, 2, 3), "without 0"), ((0, 60, 140), "ids or shades"), ((0, 15, 255), "ids and void")],
+)
+def test_masks_that_can_be_read_in_two_ways_are_refused(tmp_path, levels, message):
+    Image.fromarray(np.array(levels, np.uint8).repeat(400).reshape(-1, 20)).save(tmp_path / "m.png")
+    with pytest.raises(images.UnusableImage, match=message):
+        images.read_mask(tmp_path / "m.png")
+
+
+def test_classes_as_colours_and_ids_of_16_bits(tmp_path):
+    truth = np.zeros((40, 40), bool)
+    truth[10:30, 5:20] = True
+    colours = np.where(truth[..., None], (192, 128, 0), (0, 0, 0)).astype(np.uint8)
+    colours[15:20, 5:20] = (128, 0, 0)  # another class, darker
+    colours[0] = (224, 224, 192)  # void
+    Image.fromarray(colours).save(tmp_path / "voc.png")
+    Image.fromarray((truth * 300).astype(np.uint16)).save(tmp_path / "ids.png")
+    assert (images.read_mask(tmp_path / "voc.png") == truth).all()
+    assert (images.read_mask(tmp_path / "ids.png") == truth).all()
+
+
+def test_a_mask_takes_the_size_of_its_photograph_or_is_named_with_both_sizes(root, tmp_path):
+    truth = np.zeros((30, 30), np.uint8)
+    truth[:15] = 1
+    (root / "gate" / "masks").mkdir()
+    Image.fromarray(truth).save(root / "gate" / "masks" / "0.png")
+    Image.fromarray(truth[:, :20]).save(root / "gate" / "masks" / "1.png")
+    photos = {photo.path: photo for photo in folder.load(root)}
+
+    def read(path):
+        return ingest.ingest(photos[path], source="folder", root=root, size=60, fit="stretch")
+
+    assert read("gate/0.png").object_mask[:30].all() and not read("gate/0.png").object_mask[30:].any()
+    assert read("gate/1.png").object_mask is None
+    assert read("gate/1.png").mask_problem == "the object mask is 20 x 30, the picture 60 x 60"

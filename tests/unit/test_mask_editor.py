@@ -131,6 +131,33 @@ def test_a_mask_of_another_size_is_brought_to_the_picture():
     assert editor.mask[:, :30].all(), "what was there stays"
 
 
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros((40, 60), np.uint8), "marks nothing"),
+        (np.full((40, 60), 255, np.uint8), "marks everything"),
+        (np.eye(50, dtype=np.uint8) * 255, "50 x 50 pixels and the picture 60 x 40"),
+        (np.full((40, 60), 30, np.uint8), "one grey level"),
+    ],
+)
+def test_a_bad_mask_never_erases_what_was_painted(mask, message):
+    editor, buffer = MaskEditor(40, 60), io.BytesIO()
+    editor.stroke([(10, 10), (30, 20)], 5)
+    painted = editor.mask.copy()
+    Image.fromarray(mask).save(buffer, "PNG")
+    with pytest.raises(UnusableImage, match=message):
+        editor.load_png(buffer.getvalue())
+    assert painted.any() and np.array_equal(editor.mask, painted)
+
+
+def test_a_mask_of_ones_is_a_hole():
+    editor, buffer = MaskEditor(40, 60), io.BytesIO()
+    truth = np.zeros((40, 60), np.uint8)
+    truth[5:20, 5:30] = 1
+    Image.fromarray(truth).save(buffer, "PNG")
+    assert editor.load_png(buffer.getvalue()) and np.array_equal(editor.mask, truth == 1)
+
+
 def test_nothing_and_everything_are_no_hole_to_fill():
     editor = MaskEditor(16, 16)
     with pytest.raises(UserError, match="no hole yet"):

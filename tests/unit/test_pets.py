@@ -212,3 +212,14 @@ def test_a_coat_is_named_by_what_prevails(shares, said):
 )  # fmt: skip
 def test_articles(words, said):
     assert compose._article(words) == said
+
+
+def test_a_trimap_stored_as_palette_is_a_trimap(tmp_path):
+    values = np.full((40, 40), 2, np.uint8)
+    values[10:30, 10:30], values[10] = 1, 3
+    trimap = Image.fromarray(values, "P")
+    trimap.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
+    trimap.save(tmp_path / "t.png")
+    assert (pets.read_object_mask(tmp_path, "t.png") == (values != 2)).all()
+    Image.fromarray((values == 1).astype(np.uint8)).save(tmp_path / "binary.png")
+    assert (pets.read_object_mask(tmp_path, "binary.png") == (values == 1)).all()

@@ -108,8 +108,11 @@ def test_a_name_is_only_ever_shown(name, shown):
     assert uploads.shown_name(name) == shown
 
 
-def test_masks_come_as_greys():
-    grey = uploads.read_mask("m.png", encoded(Image.new("L", (20, 30), 255)))
-    assert grey.shape == (30, 20) and (grey == 255).all()
-    with pytest.raises(UnusableImage, match="as a mask"):
+@pytest.mark.parametrize("level", [1, 7, 255])
+def test_masks_are_read_as_own_folders_read_them(level):
+    values = np.zeros((30, 20), np.uint8)
+    values[5:10, 5:15] = level
+    hole = uploads.read_mask("m.png", encoded(Image.fromarray(values)))
+    assert hole.dtype == bool and np.array_equal(hole, values > 0)
+    with pytest.raises(UnusableImage, match="'m.png' cannot be used as a mask"):
         uploads.read_mask("m.png", b"x")
