@@ -121,12 +121,12 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def gradient_penalty(scores: Tensor, images: Tensor) -> Tensor:
-    """R1 (Mescheder et al. 2018): mean squared length of the gradient of each picture's mean score.
+    """R1 (Mescheder et al. 2018): squared length of the gradient of a picture's scores, a mean over scores and pictures.
 
     Args: scores: (B, 1, h, w) float, of `images` (B, 3, H, W) float that require a gradient. Returns: a scalar >= 0.
     """
-    (gradient,) = torch.autograd.grad(scores.mean(dim=(1, 2, 3)).sum(), images, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3)).mean()
+    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return gradient.square().sum() / scores.numel()
 
 
 def same_photograph(photographs: Tensor) -> Tensor:
