@@ -10,7 +10,7 @@ from nbsupport.tdanet.discriminator import TextureDiscriminator
 from nbsupport.training import adversary
 from nbsupport.training.batches import Sampler
 
-TEXTURE = {"discriminator": "texture", "weight_adversarial": 1.0, "weight_r1": 1.0, "auxiliary_share": 0.0}
+TEXTURE = {"discriminator": "texture", "weight_adversarial": 1.0, "weight_r1": 0.05, "auxiliary_share": 0.0}
 
 
 def batch_of(number=1):
