@@ -233,6 +233,7 @@ class TDANetConfig(Config):
     word_readers: int = between(1, 1, 4)  # layers of the generator after which each position reads the words once more
     negate: bool = True  # False (an ablation): the inpainting path keeps the words that the visible part *does* explain
     max_pool: bool = True  # False (an ablation): words are averaged over the positions
+    latent: bool = True  # False: the mean of the distribution takes the sample's place, so that one hole has one fill
 
 
 @dataclass(frozen=True)
@@ -247,12 +248,16 @@ class TrainingConfig(Config):
     hole_weight: float = between(0.75, 0.0, 1.0)  # share of the L1 loss that the hole gets; 0: plain L1
     weight_kl: float = between(1.0, 0.0, 1e4)
     weight_adversarial: float = between(0.1, 0.0, 1e4)
+    discriminator: Literal["paths", "texture"] = "paths"  # one for each path (paper), or one of the spliced picture
+    discriminator_alone: int = between(0, 0, 1_000_000)  # first steps, in which the discriminator alone is trained
+    weight_r1: float = between(0.0, 0.0, 1e4)  # penalty on the texture discriminator's gradient at photographs
+    weight_perceptual: float = between(0.0, 0.0, 1e4)  # ST-LPIPS (AlexNet) of the spliced picture
     weight_matching: float = between(0.1, 0.0, 1e4)
     preset: Literal["repaired", "faithful"] = "repaired"
     base_channels: int = between(16, 4, 256)
     latent_channels: int = between(32, 4, 1024)
     word_readers: int = between(1, 1, 4)  # see TDANetConfig
-    auxiliary_share: float = between(0.5, 0.0, 1.0)  # of each batch, this share takes the auxiliary path; 0: none
+    auxiliary_share: float = between(0.5, 0.0, 1.0)  # of each batch takes the auxiliary path; 0: none, and no latent
     matching_every: int = between(1, 1, 1000)  # the matching loss in every n-th step, with n times its weight
     negate: bool = True  # see TDANetConfig
     max_pool: bool = True
@@ -262,6 +267,7 @@ class TrainingConfig(Config):
     start_from: str | None = None  # weights of an earlier training: a file, or a name of nbsupport.pretrained
     ema_decay: float = between(0.999, 0.0, 0.99999)  # of the moving average of the weights, which is what is kept
     clip_gradient: float = between(5.0, 1e-3, 1e6)  # largest norm of a gradient
+    momentum: float = between(0.9, 0.0, 0.999)  # of the network's Adam (its first beta); 0.5 is usual with a GAN
     warmup_steps: int = between(100, 1, 1_000_000)  # at most a tenth of the steps
     patience: int = between(0, 0, 10_000)  # validations without improvement before stopping; 0: run to the end
     mask_kinds: tuple[MaskKind, ...] = some(MASK_KINDS, repeats=True)  # a kind named twice comes twice as often

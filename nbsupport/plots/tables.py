@@ -20,7 +20,8 @@ def readable(name: str) -> str:
     """
     known = {"navier_stokes": "Navier–Stokes", "telea": "Telea", "tdanet": "TDANet",
              "tdanet_mismatched": "TDANet, mismatched caption", "lpips_alex": "LPIPS",
-             "st_lpips_alex": "ST-LPIPS", "hole_l1": "L1", "hole_psnr": "PSNR", "hole_ssim": "SSIM", "hole_tv": "TV",
+             "st_lpips_alex": "ST-LPIPS", "st_lpips_vgg": "ST-LPIPS (VGG)",
+             "hole_l1": "L1", "hole_psnr": "PSNR", "hole_ssim": "SSIM", "hole_tv": "TV",
              "hole_tv_photograph": "TV of the photograph"}  # fmt: skip
     return known.get(name, name.replace("_", " "))
 

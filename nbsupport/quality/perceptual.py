@@ -1,12 +1,14 @@
 """How different two pictures look to a network: closer to the eye than any difference of pixels.
 
-Two measures, never mixed in one column, since their numbers are not on one scale:
+Three measures, never mixed in one column, since their numbers are not on one scale:
 
 - ``st_lpips_alex``: ST-LPIPS (Ghildyal & Liu, ECCV 2022), LPIPS with an anti-aliased AlexNet that a shift by a pixel
   does not upset. Its weights travel in a package, so it works without a connection and is the default.
+- ``st_lpips_vgg``: the same with VGG16, whose weights travel in that package too. Weights that were trained against
+  ``st_lpips_alex`` are judged by this one.
 - ``lpips_alex``: LPIPS (Zhang et al., CVPR 2018) by torchmetrics; its AlexNet is downloaded once (233 MB).
 
-Both were made for pictures of 64 pixels and more; smaller ones are enlarged (bicubic) until their shorter side has 64.
+All were made for pictures of 64 pixels and more; smaller ones are enlarged (bicubic) until their shorter side has 64.
 Not here: distances between sets of pictures (:mod:`.distributions`).
 """
 
@@ -23,7 +25,7 @@ from nbsupport.quality import weights
 from nbsupport.tdanet.layers import seeded
 
 SMALLEST = 64
-NAMES = ("st_lpips_alex", "lpips_alex")
+NAMES = ("st_lpips_alex", "lpips_alex", "st_lpips_vgg")
 _ALEXNET = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 _INSTALL = "pip install 'nbsupport[offline-weights]'"
 
@@ -32,18 +34,19 @@ class Perceptual:
     """A perceptual distance. ``name`` says which one it is, and belongs beside every number.
 
     Args:
-        which: ``st_lpips_alex``, ``lpips_alex``, or ``auto``: the first of these two that can be had.
+        which: one of :data:`NAMES`, or ``auto``: the first of them that can be had.
+        device: where it runs; None: the GPU where there is one.
 
     Raises:
         ConfigError: no such measure.
         UserError: its package is not installed, or its weights cannot be downloaded.
     """
 
-    def __init__(self, which: str = "auto") -> None:
+    def __init__(self, which: str = "auto", device: torch.device | None = None) -> None:
         if which not in ("auto", *NAMES):
             raise ConfigError(unknown("perceptual distance", which, ("auto", *NAMES)))
         self.name, self._network = _load(which)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network.eval().requires_grad_(False).to(self.device)
 
     @torch.inference_mode()
@@ -59,14 +62,22 @@ class Perceptual:
         if originals.shape != outputs.shape or originals.ndim != 4 or originals.shape[-1] != 3:
             raise UserError(f"Two (B, H, W, 3) uint8 are compared, got {originals.shape} and {outputs.shape}.")
         values = [
-            self._network(self._prepare(originals[part]), self._prepare(outputs[part])).flatten().double().cpu()
+            self.distance(*(self._prepare(images[part]) for images in (originals, outputs))).double().cpu()
             for part in (slice(start, start + batch_size) for start in range(0, len(originals), batch_size))
         ]
         return torch.cat(values).numpy() if values else np.zeros(0)
 
+    def distance(self, originals: Tensor, outputs: Tensor) -> Tensor:
+        """The same for two (B, 3, H, W) float in [-1, 1], as a loss: (B,) float32, with a gradient to both."""
+        return self._network(self._enlarged(originals), self._enlarged(outputs)).flatten()
+
     def _prepare(self, images: np.ndarray) -> Tensor:
-        """(B, H, W, 3) uint8 -> (B, 3, H', W') float32 in [-1, 1], the shorter side at least 64."""
-        pictures = torch.from_numpy(np.array(images)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1]."""
+        return torch.from_numpy(np.array(images)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    @staticmethod
+    def _enlarged(pictures: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 3, H', W'), the shorter side at least 64."""
         height, width = pictures.shape[2:]
         scale = SMALLEST / min(height, width)
         if scale <= 1:
@@ -77,8 +88,8 @@ class Perceptual:
 
 def _load(which: str) -> tuple[str, nn.Module]:
     """The name and network of the measure asked for; of ``auto``, the first that can be had."""
-    if which == "st_lpips_alex":
-        return which, _st_lpips()
+    if which.startswith("st_lpips_"):
+        return which, _st_lpips(which.removeprefix("st_lpips_"))
     if which == "lpips_alex":
         return which, _lpips()
     reasons = []
@@ -90,17 +101,17 @@ def _load(which: str) -> tuple[str, nn.Module]:
     raise UserError(f"No perceptual distance can be had. {' '.join(reasons)}")
 
 
-def _st_lpips() -> nn.Module:
+def _st_lpips(net: str) -> nn.Module:
     try:
         from stlpips_pytorch import stlpips
     except ImportError as error:
         raise UserError(
-            f"The perceptual distance 'st_lpips_alex' needs a package that is not installed ({error.name}). Install "
+            f"The perceptual distance 'st_lpips_{net}' needs a package that is not installed ({error.name}). Install "
             f"it:  {_INSTALL}"
         ) from None
     # The package prints what it does, and draws weights that the file then replaces.
     with contextlib.redirect_stdout(io.StringIO()), seeded(0, "stlpips"):
-        return stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
+        return stlpips.LPIPS(net=net, variant="shift_tolerant", verbose=False)
 
 
 def _lpips() -> nn.Module:

@@ -89,6 +89,46 @@ def lsgan_generator(fake: Tensor) -> Tensor:
     return 0.5 * (fake - 1).square().mean()
 
 
+def inpainted_share(holes: Tensor, stride: int) -> Tensor:
+    """How much of the surroundings of each patch is inpainted, the softened mask of a patch discriminator.
+
+    Args: holes (B, 1, H, W) bool, True = hole. stride: pixels between two scores.
+    Returns: (B, 1, H/stride, W/stride) float in [0, 1], means over squares of twice the stride.
+    """
+    return F.avg_pool2d(holes.float(), 2 * stride, stride=stride, padding=stride // 2, count_include_pad=False)
+
+
+def texture_discriminator(real: Tensor, spliced: Tensor, share: Tensor) -> Tensor:
+    """Least squares: patches of a photograph towards 1, those of its spliced twin towards 1 - `share`.
+
+    Inpainted and visible patches are averaged apart: averaged together the few inpainted ones are drowned.
+
+    Args: real, spliced, share: (B, 1, h, w) float. Returns: a scalar >= 0.
+    """
+    wrong = (spliced - (1 - share)).square()
+    inside, outside = weighted_mean(wrong, share), weighted_mean(wrong, 1 - share)
+    return 0.5 * (inside + outside + weighted_mean((real - 1).square(), share))
+
+
+def texture_generator(spliced: Tensor, share: Tensor) -> Tensor:
+    """Least squares for the generator: inpainted patches towards 1. Shapes as above; a scalar >= 0."""
+    return 0.5 * weighted_mean((spliced - 1).square(), share)
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean of `values` by `weights` >= 0 of the same shape; 0 where all weights are 0."""
+    return (values * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
+def gradient_penalty(scores: Tensor, images: Tensor) -> Tensor:
+    """R1 (Mescheder et al. 2018): squared length of the gradient of a picture's scores, a mean over scores and pictures.
+
+    Args: scores: (B, 1, h, w) float, of `images` (B, 3, H, W) float that require a gradient. Returns: a scalar >= 0.
+    """
+    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return gradient.square().sum() / scores.numel()
+
+
 def same_photograph(photographs: Tensor) -> Tensor:
     """Pairs that are no wrong answer: (B, B) bool, True where two *different* entries show the same photograph.
 

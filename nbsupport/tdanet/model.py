@@ -107,7 +107,7 @@ class TDANet(nn.Module):
             seen = self.encoder(images, holes)
         size = seen.high.shape[-2:]
         joined, kept, weights, latent = self._distribution(seen.high, text, pool_mask(~holes, size), auxiliary=False)
-        sample = latent.sample(noise)
+        sample = latent.sample(noise) if self.config.latent else latent.mean
         if not both:
             return Painted(self.generator(joined, sample, seen, holes, text, kept), latent, weights)
         _, _, weights_removed, latent_removed = self._distribution(

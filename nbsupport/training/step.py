@@ -16,11 +16,11 @@ from torch.optim.swa_utils import AveragedModel
 from nbsupport import rng
 from nbsupport.config import TrainingConfig
 from nbsupport.errors import UserError
+from nbsupport.quality.perceptual import Perceptual
 from nbsupport.tdanet import losses
-from nbsupport.tdanet.discriminator import Discriminator
 from nbsupport.tdanet.layers import seeded
 from nbsupport.tdanet.model import Painted, TDANet
-from nbsupport.training import matching
+from nbsupport.training import adversary, matching
 from nbsupport.training.batches import Batch
 
 if TYPE_CHECKING:
@@ -79,15 +79,17 @@ class Trainer:
         self.matcher = self._place(matcher).eval().requires_grad_(False)
         model.text.requires_grad_(config.train_text)
         with seeded(config.seed, "discriminators"):
-            self.judges = self._place(
-                nn.ModuleDict({path: Discriminator(config.base_channels, model.downs) for path in self.paths})
-            ).train()
+            self.adversary = self._place(adversary.create(config, self.paths, model.downs)).train()
+        self.perceptual = Perceptual("st_lpips_alex", fabric.device) if config.weight_perceptual else None
         self.average = moving_average(model, config.ema_decay)
         painted = [p for p in model.parameters() if p.requires_grad]
         self.optimisers = {
-            "model": torch.optim.Adam(painted, config.learning_rate, betas=(0.9, 0.99), fused=True),
-            "judges": torch.optim.Adam(
-                self.judges.parameters(), config.discriminator_learning_rate, betas=(0.0, 0.99), fused=True
+            "model": torch.optim.Adam(painted, config.learning_rate, betas=(config.momentum, 0.99), fused=True),
+            "adversary": torch.optim.Adam(
+                self.adversary.parameters(),
+                config.discriminator_learning_rate,
+                betas=(0.5 if config.discriminator == "texture" else 0.0, 0.99),
+                fused=True,
             ),
         }
 
@@ -116,24 +118,31 @@ class Trainer:
         with_hole = batch.holes.flatten(1).any(dim=1).sum().clamp(min=1) / fabric.world_size  # of the whole batch
         if fabric.world_size > 1:
             batch = batch.share(fabric.global_rank, fabric.world_size)
-        with fabric.autocast():
+        waits = self.step <= config.discriminator_alone
+        with fabric.autocast(), torch.set_grad_enabled(not waits):
             painted = self.model(batch.images, batch.holes, batch.tokens, batch.lengths, noise, noise_auxiliary)
-        pictures = {"inpainting": painted.outputs[-1], "auxiliary": None}
+        pictures = {"inpainting": painted.outputs[-1]}
         if noise_auxiliary is not None:
             pictures["auxiliary"] = painted.auxiliary_outputs[-1]
         values: dict[str, Tensor] = {}
         if config.weight_adversarial:
-            values["discriminators"] = self._train_judges(batch.images, pictures)
+            values["discriminators"] = self._train_adversary(batch, pictures)
         total = self._reconstruction(values, painted, batch)
         if config.weight_adversarial:
-            values["adversarial"] = self._fooled(pictures)
+            with fabric.autocast():
+                values["adversarial"] = self.adversary.generator_loss(batch, pictures)
             total = total + config.weight_adversarial * values["adversarial"]
+        if self.perceptual is not None:
+            spliced = adversary.splice(batch, pictures["inpainting"])
+            values["perceptual"] = self.perceptual.distance(batch.images, spliced).mean()
+            total = total + config.weight_perceptual * values["perceptual"]
         if config.weight_matching and self.step % config.matching_every == 0:
             values["matching"] = self._matching(pictures["inpainting"], batch)
             total = total + config.matching_every * config.weight_matching * values["matching"]
         values["total"] = total
-        values["gradient"] = self._descend("model", total, self.model)
-        self.average.update_parameters(self.model)
+        values["gradient"] = torch.zeros(()) if waits else self._descend("model", total, self.model)
+        if not waits:
+            self.average.update_parameters(self.model)
         with torch.no_grad():
             error = (painted.outputs[-1] - batch.images).abs().mean(dim=1, keepdim=True)
             inside = (error * batch.holes).sum((1, 2, 3)) / batch.holes.sum((1, 2, 3)).clamp(min=1)
@@ -158,9 +167,8 @@ class Trainer:
         config = self.config
         hole_weight = 0.0 if config.preset == "faithful" else config.hole_weight
         values["l1"] = losses.multi_scale_l1(painted.outputs, batch.images, batch.holes, hole_weight)
-        if painted.auxiliary_outputs is None:  # no posterior to follow: the prior by the hole's size takes its place
-            values["kl"] = losses.kl_to_prior(painted.latent, batch.holes)
-            return config.weight_l1 * values["l1"] + config.weight_kl * values["kl"]
+        if painted.auxiliary_outputs is None:  # no posterior to follow, and no latent
+            return config.weight_l1 * values["l1"]
         some = len(painted.auxiliary_outputs[-1])
         images, holes = batch.images[:some], batch.holes[:some]
         values["l1_auxiliary"] = losses.multi_scale_l1(painted.auxiliary_outputs, images, holes, hole_weight)
@@ -169,21 +177,13 @@ class Trainer:
         l1 = values["l1"] + config.auxiliary_share * values["l1_auxiliary"]
         return config.weight_l1 * l1 + config.weight_kl * (values["kl"] + values["kl_auxiliary"])
 
-    def _train_judges(self, images: Tensor, pictures: dict[str, Tensor | None]) -> Tensor:
-        self.judges.requires_grad_(True)
-        loss = images.new_zeros(())
+    def _train_adversary(self, batch: Batch, pictures: dict[str, Tensor]) -> Tensor:
+        self.adversary.requires_grad_(True)
         with self.fabric.autocast():
-            for path, judge in self.judges.items():
-                fake = pictures[path].detach()
-                real, fake = judge(torch.cat([images[: len(fake)], fake])).chunk(2)
-                loss = loss + losses.lsgan_discriminator(real, fake)
-        self._descend("judges", loss, self.judges)
-        self.judges.requires_grad_(False)  # the network's step needs their gradient, but does not change them
+            loss = self.adversary.discriminator_loss(batch, pictures, self.step)
+        self._descend("adversary", loss, self.adversary)
+        self.adversary.requires_grad_(False)  # the network's step needs its gradient, but does not change it
         return loss
-
-    def _fooled(self, pictures: dict[str, Tensor | None]) -> Tensor:
-        with self.fabric.autocast():
-            return sum(losses.lsgan_generator(judge(pictures[path])) for path, judge in self.judges.items())
 
     def _matching(self, pictures: Tensor, batch: Batch) -> Tensor:
         photographs = torch.from_numpy(batch.rows).to(self.fabric.device)
@@ -226,7 +226,7 @@ class Trainer:
             "step": self.step,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "judges": self.judges.state_dict(),
+            "adversary": self.adversary.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
         }
 
@@ -235,6 +235,6 @@ class Trainer:
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.judges.load_state_dict(state["judges"])
+        self.adversary.load_state_dict(state["adversary"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])

@@ -140,6 +140,7 @@ def build(dataset: Dataset, matcher: matching.Matcher, config: TrainingConfig) -
             word_readers=config.word_readers,
             negate=config.negate,
             max_pool=config.max_pool,
+            latent=bool(config.auxiliary_share),  # nothing else would tell it what to carry
         ),
         config.seed,
     )

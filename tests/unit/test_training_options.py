@@ -46,10 +46,10 @@ def run(monkeypatch, tmp_path):
     return run
 
 
-def test_without_an_auxiliary_share_there_is_no_second_path_and_the_prior_takes_its_place():
+def test_without_an_auxiliary_share_there_is_no_second_path_and_no_latent():
     trainer, values = one_step({"auxiliary_share": 0.0})
-    assert list(trainer.judges) == ["inpainting"]
-    assert "l1_auxiliary" not in values and "kl_auxiliary" not in values and values["kl"] > 0
+    assert list(trainer.adversary.of) == ["inpainting"]
+    assert not {"l1_auxiliary", "kl_auxiliary", "kl"} & set(values)
     untouched = [p for name, p in trainer.model.named_parameters() if name.startswith("fusion_auxiliary")]
     assert untouched and all(p.grad is None for p in untouched)
 
@@ -59,7 +59,7 @@ def test_a_share_of_the_batch_takes_the_auxiliary_path(share, count):
     data = tdanet_data.dataset(12)
     trainer = trainer_for(data, auxiliary_share=share)
     seen = []
-    trainer.judges["auxiliary"].register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    trainer.adversary.of["auxiliary"].register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     trainer.train_step(Sampler(data, 12, 6, 0).batch(1))
     assert seen == [2 * count, count]  # real and painted, then painted alone
 

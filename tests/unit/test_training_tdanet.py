@@ -164,8 +164,8 @@ def test_each_discriminator_judges_its_own_path():
     data = tdanet_data.dataset(12)
     trainer = trainer_for(data)
     seen = {path: [] for path in step.PATHS}
-    for path, judge in trainer.judges.items():
-        judge.register_forward_pre_hook(lambda _, inputs, path=path: seen[path].append(inputs[0].detach()))
+    for path, discriminator in trainer.adversary.of.items():
+        discriminator.register_forward_pre_hook(lambda _, inputs, path=path: seen[path].append(inputs[0].detach()))
     trainer.train_step(Sampler(data, 12, 6, 0).batch(1))
     assert [len(pictures) for pictures in seen["inpainting"]] == [12, 6]  # real + painted, then painted alone
     assert not torch.equal(seen["inpainting"][1], seen["auxiliary"][1])
