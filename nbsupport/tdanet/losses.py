@@ -121,7 +121,7 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def gradient_penalty(scores: Tensor, images: Tensor) -> Tensor:
-    """R1 (Mescheder et al. 2018): squared length of the gradient of a picture's scores, a mean over scores and pictures.
+    """R1 (Mescheder et al. 2018): squared length of the gradient of a picture's scores, a mean over the scores.
 
     Args: scores: (B, 1, h, w) float, of `images` (B, 3, H, W) float that require a gradient. Returns: a scalar >= 0.
     """
