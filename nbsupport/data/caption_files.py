@@ -6,13 +6,13 @@ belong to the photographs beside it: it is used only when named, and what did no
 Not here: captions that are measured; see ``compose``.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from nbsupport.data.texts import read_json
 from nbsupport.errors import UserError
 
 _BODY = {
@@ -117,12 +117,9 @@ def read(path: Path, subject_of: dict[str, str]) -> tuple[dict[str, tuple[str, .
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
-        try:
-            content = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"There is no caption file '{path}'.") from None
-        except ValueError as error:
-            raise UserError(f"The caption file '{path}' is not valid JSON: {error}") from error
+        if not path.is_file():
+            raise UserError(f"There is no caption file '{path}'.")
+        content = read_json(path)
         if not isinstance(content, dict) or not all(isinstance(value, list) for value in content.values()):
             raise UserError(f"The caption file '{path}' must be a dictionary: file name -> list of phrases.")
         entries = {_key(name): value for name, value in content.items()}

@@ -21,6 +21,21 @@ from nbsupport.runs import read_json, write_json
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
+#: A run of letters of scripts that are written without spaces: Japanese, Chinese, Thai, Lao, Burmese, Khmer.
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]{8,}")
+
+
+def check_spaced(texts: Sequence[str]) -> None:
+    """Raise UserError where more than a fifth of the captions are of a script without spaces, as one word each."""
+    joined = [text for text in texts if _UNSPACED.search(text)]
+    if len(joined) * 5 > len(texts):
+        raise UserError(
+            f"{len(joined):,} of {len(texts):,} captions are written without spaces, e.g. '{joined[0][:40]}'. The "
+            "networks read words, and would take each sentence for one unknown word. Put spaces between words first "
+            "(for Chinese e.g. with jieba, for Thai with pythainlp), or use captions in English."
+        )
+
+
 def tokenise(text: str) -> list[str]:
     """The words of a caption, lower-case, in order, without punctuation.
 
@@ -28,6 +43,10 @@ def tokenise(text: str) -> list[str]:
     ["bird's", 'black', 'and', 'white', '3', 'toed']
     """
     return [word.replace("’", "'") for word in _WORD.findall(unicodedata.normalize("NFC", text).lower())]
+
+
+#: From this share of unknown words on, a reader is warned.
+MANY_UNKNOWN = 0.2
 
 
 class Vocabulary:
@@ -92,6 +111,11 @@ class Vocabulary:
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """The words of one row of ids, joined by spaces; padding is left out, unknown words show as ``<unk>``."""
         return " ".join(self.words[int(number)] for number in ids if int(number) != self.PADDING)
+
+    def unknown_share(self, texts: Iterable[str]) -> float:
+        """Which share of the words of some captions the vocabulary does not hold, in [0, 1]; 0 without words."""
+        words = [word for text in texts for word in tokenise(text)]
+        return sum(word not in self._ids for word in words) / max(len(words), 1)
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of `text` that the vocabulary does not hold, in order, each as often as it occurs."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from nbsupport.data.images import read_grey
 from nbsupport.data.records import Photo, unique_ids
+from nbsupport.data.texts import read_json
 from nbsupport.errors import UserError
-from nbsupport.runs import read_json
 
 #: The fifteen parts by their official numbers from 1, for copies of the set without ``parts/parts.txt``.
 PARTS = (
@@ -185,6 +185,11 @@ def _caption_reader(root: Path, captions: str | None) -> Callable[[int, str, str
         return lambda number, path, image_id: _sentences(_text(place / PurePosixPath(path).with_suffix(".txt")))
     if not place.is_file():
         raise UserError(f"There are no captions at '{place}'. Mend the parameter `captions` of chapter 1.")
+    if place.suffix.lower() in (".pickle", ".pkl"):
+        raise UserError(
+            f"'{place}' is a pickle, and opening one can run any program in it: it is not read. The download that it "
+            "comes from holds the same captions as text. Name that folder with:  --set 01.captions=PATH/text"
+        )
     table = read_json(place)
     if not isinstance(table, dict):
         raise UserError(f"'{place}' must hold a JSON object {{file name or id: [captions]}}.")

@@ -25,8 +25,10 @@ import numpy as np
 import pandas as pd
 
 from nbsupport.data import compose
-from nbsupport.data.images import read_mask
+from nbsupport.data.images import heif_suffixes, read_mask
 from nbsupport.data.records import Photo, unique_ids
+from nbsupport.data.texts import decoded
+from nbsupport.data.walk import files_below
 from nbsupport.errors import UserError
 
 #: File endings that are taken for photographs when there is no metadata to name them.
@@ -48,8 +50,9 @@ SUFFIXES = frozenset(
         ".tga",
     }
 )
+_HEIF = "convert them to JPEG, or: pip install pillow-heif"
 #: Pictures that are not read, and what to do about it.
-_UNREAD = {".heic": "convert them to JPEG", ".heif": "convert them to JPEG", ".psd": "export them as PNG",
+_UNREAD = {".heic": _HEIF, ".heif": _HEIF, ".psd": "export them as PNG",
            ".svg": "they are drawings", ".dng": "develop them", ".cr2": "develop them", ".nef": "develop them",
            ".arw": "develop them"}  # fmt: skip
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -90,7 +93,7 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
             raise UserError(f"There is no caption file '{captions}'.")
         rows = list(_rows(files[0], root, root))
     else:
-        files = sorted(path for name in _METADATA for path in root.rglob(name) if not _hidden(path, root))
+        files = sorted(path for path in files_below(root) if path.name in _METADATA)
         rows = [row for path in files for row in _rows(path, path.parent, root)]
     present = _photographs(root)
     if not files:
@@ -138,18 +141,20 @@ def read_object_mask(root: Path, object_mask: str) -> np.ndarray:
     return read_mask(Path(root) / object_mask)
 
 
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
-
-
 def _photographs(root: Path) -> list[str]:
-    """Relative paths of all photographs, without hidden files and masks."""
-    found = []
-    for path in root.rglob("*"):
+    """Relative paths of the photographs, without hidden files and masks; names that are no text are told, not read."""
+    found, nameless = [], []
+    for path in files_below(root):
         relative = path.relative_to(root)
-        if path.suffix.lower() in SUFFIXES and not _hidden(path, root) and _MASKS not in relative.parts[:-1]:
-            if path.is_file():
+        if path.suffix.lower() in SUFFIXES | heif_suffixes() and _MASKS not in relative.parts[:-1]:
+            try:
+                relative.as_posix().encode()
+            except UnicodeEncodeError:
+                nameless.append(relative.as_posix().encode("utf-8", "backslashreplace").decode())
+            else:
                 found.append(relative.as_posix())
+    if nameless:
+        print(f"[folder] {len(nameless):,} files have names that are not UTF-8, e.g. {nameless[0]}: left out.")
     return found
 
 
@@ -180,7 +185,7 @@ def _beside(root: Path, path: str) -> tuple[str, ...]:
     for suffix in _BESIDE:
         file = (root / path).with_suffix(suffix)
         if file.is_file():
-            return tuple(line.strip() for line in _decoded(file).splitlines() if line.strip())
+            return tuple(line.strip() for line in decoded(file).splitlines() if line.strip())
     return ()
 
 
@@ -194,26 +199,11 @@ def _report(root: Path, rows: list[dict[str, Any]]) -> None:
     said += "." if spoken == len(rows) else "; those of the others are measured."
     print(said + (f" Columns not read: {', '.join(unread)}." if unread else ""))
     left: dict[str, int] = {}
-    for path in root.rglob("*"):
-        if path.suffix.lower() in _UNREAD and not _hidden(path, root):
+    for path in files_below(root):
+        if path.suffix.lower() in _UNREAD.keys() - heif_suffixes():
             left[path.suffix.lower()] = left.get(path.suffix.lower(), 0) + 1
     for suffix, count in sorted(left.items()):
         print(f"[folder] {count:,} {suffix} files are left out: {_UNREAD[suffix]}.")
-
-
-def _decoded(file: Path) -> str:
-    """The text of a file: UTF-8 with or without a byte-order mark, or UTF-16 with one.
-
-    Raises:
-        UserError: another encoding, which is not guessed.
-    """
-    data = file.read_bytes()
-    try:
-        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"'{file}' is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
-        ) from None
 
 
 def _mask_beside(root: Path, path: str) -> str | None:
@@ -260,7 +250,7 @@ def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, row in enumerate(table.to_dict("records")):
             yield f"'{file}', row {number}", {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in row.items()}
         return
-    text = _decoded(file)
+    text = decoded(file)
     if file.suffix.lower() == ".csv":
         yield from _csv_entries(file, text)
         return

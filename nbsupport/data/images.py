@@ -6,6 +6,7 @@ rest, and none changes a global setting of Pillow. Also here: the perceptual has
 Not here: how a picture becomes a square; see ``geometry``.
 """
 
+import functools
 import io
 import os
 import warnings
@@ -23,7 +24,7 @@ MAX_BYTES = 1 << 30
 MIN_SIDE = 16
 
 # Photographs only. Other formats that Pillow knows run outside programs (EPS) or draw (WMF).
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "PPM", "JPEG2000", "AVIF", "TGA")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "PPM", "JPEG2000", "AVIF", "TGA", "HEIF")
 _ORIENTATION = 0x0112  # EXIF tag
 
 
@@ -189,8 +190,20 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise UnusableImage(f"{reason}: {str(error) or type(error).__name__}") from None
 
 
+@functools.cache
+def heif_suffixes() -> frozenset[str]:
+    """Suffixes of the pictures of phones, where ``pillow-heif`` is installed to decode them; else none."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return frozenset()
+    pillow_heif.register_heif_opener()
+    return frozenset((".heic", ".heif"))
+
+
 def _known_formats() -> list[str]:
     Image.init()  # loads the decoders; which of them exist depends on how Pillow was built
+    heif_suffixes()
     return [name for name in _FORMATS if name in Image.OPEN]
 
 

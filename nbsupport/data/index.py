@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from nbsupport.config import SPLITS, DataConfig
 from nbsupport.data import SOURCES, resolve_root, splits
 from nbsupport.data.cache import ImageCache, writing
-from nbsupport.data.captions import Vocabulary
+from nbsupport.data.captions import MANY_UNKNOWN, Vocabulary, check_spaced
 from nbsupport.data.ingest import ingest_all
 from nbsupport.data.listing import choose, source_signature
 from nbsupport.data.records import Photo
@@ -156,6 +156,7 @@ def _make(run: Run, config: DataConfig, root: Path) -> dict[str, Any]:
 
     table = _table(kept, facts, config)
     vocabulary = _vocabulary(table)
+    _warn_of_unknown_words(vocabulary, table)
     with atomic_path(run / "rejected.csv") as temporary:
         pd.DataFrame(rejected, columns=["path", "reason"]).to_csv(temporary, index=False)
     vocabulary.save(run / "vocabulary.json")
@@ -176,8 +177,20 @@ def _vocabulary(table: dict[str, Sequence]) -> Vocabulary:
     captions = [
         text for split, own in zip(table["split"], table["captions"], strict=True) for text in own if split == "train"
     ]
+    check_spaced(captions)
     # Of a handful of captions nearly every word occurs once, and dropping those would leave no vocabulary at all.
     return Vocabulary.build(captions, min_count=2 if len(captions) >= 100 else 1)
+
+
+def _warn_of_unknown_words(vocabulary: Vocabulary, table: dict[str, Sequence]) -> None:
+    """A line where more than a fifth of the held-out captions' words are not among those of the training captions."""
+    pairs = zip(table["split"], table["captions"], strict=True)
+    unknown = vocabulary.unknown_share(text for split, own in pairs for text in own if split != "train")
+    if unknown > MANY_UNKNOWN:
+        print(
+            f"[captions] Careful: {unknown:.0%} of the words of the held-out captions are unknown to the vocabulary of "
+            "the training captions; the networks can make nothing of them."
+        )
 
 
 def _warn_of_large_groups(groups: np.ndarray) -> dict[str, str]:

@@ -11,6 +11,7 @@ from nbsupport import rng
 from nbsupport.config import DataConfig
 from nbsupport.data import SOURCES
 from nbsupport.data.records import Photo
+from nbsupport.data.walk import files_below
 from nbsupport.errors import UserError
 from nbsupport.runs import Run, hash_file, read_json, write_json
 
@@ -68,17 +69,7 @@ def _files(base: Path) -> list[tuple[str, int]]:
     """Relative path and size of every file below `base` (or of `base` itself), hidden ones left out."""
     if base.is_file():
         return [(base.name, base.stat().st_size)]
-    found, folders = [], [str(base)] if base.is_dir() else []
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.is_file():
-                    found.append((os.path.relpath(entry.path, base), entry.stat().st_size))
-    return found
+    return [(os.path.relpath(path, base), path.stat().st_size) for path in files_below(base)]
 
 
 def choose(photos: Sequence[Photo], count: int, seed: int) -> list[Photo]:

@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+_LONGEST = 150  # characters of an id: files are called after it, with more behind, and a name has room for 255
+
 
 @dataclass(frozen=True)
 class Photo:
@@ -60,9 +62,9 @@ def unique_ids(paths: Sequence[str]) -> list[str]:
     >>> unique_ids(["a/cat.jpg", "b/cat.jpg", "a/dög 1.png"])
     ['a_cat', 'b_cat', 'dog_1']
     """
-    stems = [safe_name(PurePosixPath(path).stem) for path in paths]
-    folders = [safe_name("_".join(PurePosixPath(path).with_suffix("").parts)) for path in paths]
-    hashes = [hashlib.blake2b(path.encode(), digest_size=5).hexdigest() for path in paths]
+    stems = [safe_name(PurePosixPath(path).stem)[:_LONGEST] for path in paths]
+    folders = [safe_name("_".join(PurePosixPath(path).with_suffix("").parts))[:_LONGEST] for path in paths]
+    hashes = [hashlib.blake2b(path.encode(errors="surrogateescape"), digest_size=5).hexdigest() for path in paths]
     ids = stems
     for choice in (folders, [f"{stem or 'photo'}-{digest}" for stem, digest in zip(stems, hashes, strict=True)]):
         taken = Counter(name.lower() for name in ids)

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from nbsupport import inpainters, pretrained, quality, rng
 from nbsupport.config import TDANetConfig, TrainingConfig
 from nbsupport.data import index
-from nbsupport.data.captions import Vocabulary
+from nbsupport.data.captions import MANY_UNKNOWN, Vocabulary
 from nbsupport.data.index import Dataset
 from nbsupport.errors import ConfigError
 from nbsupport.runs import Run
@@ -118,6 +118,8 @@ def _start(model: TDANet, source: str, vocabulary: Vocabulary) -> None:
         checkpoints.load_into(model, source)
         return
     other, words = pretrained.load(source)
+    if (unknown := words.unknown_share(vocabulary.words[2:])) > MANY_UNKNOWN:
+        print(f"[tdanet] {unknown:.0%} of this run's words are unknown to the weights {source}: these begin untrained.")
     weights, key = other.state_dict(), "text.embedding.weight"
     weights[key] = words_of(weights[key], words, model.text.embedding.weight, vocabulary)
     checkpoints.fill(model, weights, source)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbsupport.data.captions import Vocabulary, tokenise
+from nbsupport.data.captions import Vocabulary, check_spaced, tokenise
 from nbsupport.errors import UserError
 
 VOCABULARY = Vocabulary.build(["a red bird", "a blue bird", "a red crown"], min_count=1)
@@ -75,3 +75,16 @@ def test_wrong_use_is_named():
         Vocabulary(["a", "b"])
     with pytest.raises(UserError, match="length=0"):
         VOCABULARY.encode(["a"], 0)
+
+
+@pytest.mark.parametrize("text", ["一只红色的小鸟站在树枝上唱歌", "นกสีแดงเกาะอยู่บนกิ่งไม้"])
+def test_scripts_without_spaces_are_refused_until_they_have_some(text):
+    with pytest.raises(UserError, match="without spaces"):
+        check_spaced([text] * 3 + ["a red bird"] * 4)
+    check_spaced([text] + ["a red bird"] * 4)
+    check_spaced([" ".join(text[n : n + 3] for n in range(0, len(text), 3))] * 3)
+
+
+def test_share_of_unknown_words():
+    known = Vocabulary(("<pad>", "<unk>", "a", "bird"))
+    assert known.unknown_share(["a red bird", "a cat"]) == 0.4 and known.unknown_share([]) == 0

@@ -108,3 +108,26 @@ def test_an_empty_list_is_an_error(root):
     (root / "images.txt").write_text("\n")
     with pytest.raises(UserError, match="lists no photograph"):
         cub.load(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("c.json", b'{"7": ["a bird",]}', "not valid JSON.*Correct the file"),
+        ("c.pickle", b"\x80\x04]\x94.", "is a pickle.*captions=PATH/text"),
+    ],
+)
+def test_a_caption_file_of_the_user_is_never_to_be_deleted(tmp_path, name, content, message):
+    root = write_cub(tmp_path / "CUB_200_2011")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as raised:
+        cub.load(root, captions=str(tmp_path / name))
+    assert "elete" not in str(raised.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_caption_files_of_other_encodings(tmp_path, encoding):
+    root = write_cub(tmp_path / "CUB_200_2011")
+    (tmp_path / "c.json").write_bytes('{"7": ["a bird at the café"]}'.encode(encoding))
+    photos = cub.load(root, captions=str(tmp_path / "c.json"))
+    assert [photo.captions for photo in photos if photo.captions] == [("a bird at the café",)]

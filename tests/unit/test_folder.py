@@ -1,6 +1,7 @@
 """A folder of one's own photographs: metadata in both formats, none at all, masks, and rows that are wrong."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -189,7 +190,8 @@ def test_captions_in_files_beside_their_photographs(root, capsys):
     assert "3 captions of 2 of 6 photographs (files beside them)" in capsys.readouterr().out
 
 
-def test_many_formats_are_read_and_the_others_are_counted(tmp_path, capsys):
+def test_many_formats_are_read_and_the_others_are_counted(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(folder, "heif_suffixes", frozenset)
     root = tmp_path / "own"
     for number, suffix in enumerate(("jfif", "jpe", "jp2", "ppm", "tga", "avif")):
         photograph(root / f"plain{number}.png", number)
@@ -327,3 +329,48 @@ def test_a_mask_takes_the_size_of_its_photograph_or_is_named_with_both_sizes(roo
     assert read("gate/0.png").object_mask[:30].all() and not read("gate/0.png").object_mask[30:].any()
     assert read("gate/1.png").object_mask is None
     assert read("gate/1.png").mask_problem == "the object mask is 20 x 30, the picture 60 x 60"
+
+
+def test_latin_1_is_read_and_another_script_is_not_guessed(root, capsys):
+    (root / "metadata.csv").write_bytes("file_name,text\ngate/0.png,un café\n".encode("latin-1"))
+    assert folder.load(root)[0].captions == ("un café",)
+    assert "metadata.csv is not UTF-8 and was read as Windows-1252" in capsys.readouterr().out
+    (root / "metadata.csv").write_bytes("file_name,text\ngate/0.png,красная дверь\n".encode("cp1251"))
+    with pytest.raises(UserError, match="Save it as UTF-8"):
+        folder.load(root)
+
+
+def test_a_very_long_name_gets_an_id_that_files_can_be_called_after(root):
+    name = "a" * 242 + ".png"
+    photograph(root / "gate" / name, 9)
+    photograph(root / "gate" / ("a" * 241 + "b.png"), 10)
+    ids = [photo.image_id for photo in folder.load(root)]
+    assert len(set(ids)) == 8 and max(map(len, ids)) < 180
+
+
+def test_linked_folders_are_followed_once_and_never_in_circles(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    photograph(elsewhere / "linked.png", 11)
+    (root / "link").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(root)
+    paths = [photo.path for photo in folder.load(root)]
+    assert "link/linked.png" in paths and len(paths) == len(set(paths)) == 7
+
+
+def test_a_name_that_is_no_text_is_told_and_stops_nothing(root, capsys):
+    before = len(folder.load(root))
+    photograph(root / "gate" / "x.png", 12)
+    os.rename(root / "gate" / "x.png", os.fsencode(root / "gate") + b"/caf\xe9.png")
+    assert len(folder.load(root)) == before
+    assert "names that are not UTF-8, e.g. gate/caf\\udce9.png: left out" in capsys.readouterr().out
+
+
+def test_pictures_of_phones_are_read_where_their_decoder_is_installed(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    root = tmp_path / "own"
+    photograph(root / "a.png", 1)
+    Image.open(root / "a.png").save(root / "b.heic", "HEIF", quality=95)
+    assert [photo.path for photo in folder.load(root)] == ["a.png", "b.heic"]
+    difference = images.read_image(root / "a.png").astype(int) - images.read_image(root / "b.heic")
+    assert abs(difference).mean() < 12

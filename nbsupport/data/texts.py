@@ -1,0 +1,51 @@
+"""Text files as people have them: the encoding told from the bytes, JSON with a message about the user's own file.
+
+Not here: files that the package wrote itself; see ``runs.read_json``.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from nbsupport.errors import UserError
+
+
+def decoded(file: Path) -> str:
+    """The text of a file: UTF-8 with or without a byte-order mark, UTF-16 with one, or Windows-1252 (Latin-1).
+
+    Bytes that are not UTF-8 are read as Windows-1252, and that is said, where they stand alone or in twos, as accented
+    letters do. Longer runs are another script, which is not guessed.
+
+    Raises:
+        UserError: there is no such file, or it is of another encoding.
+    """
+    try:
+        data = Path(file).read_bytes()
+    except OSError as error:
+        raise UserError(f"'{file}' cannot be opened ({error.strerror}). Check its name and its permissions.") from None
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = f"{error.reason} at byte {error.start}"
+    if not re.search(rb"[\x80-\xff]{3}", data):
+        try:
+            text = data.decode("cp1252")
+        except UnicodeDecodeError:
+            pass
+        else:
+            print(f"[captions] {Path(file).name} is not UTF-8 and was read as Windows-1252 (Latin-1).")
+            return text
+    raise UserError(f"'{file}' is not UTF-8 text ({problem}). Save it as UTF-8.")
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file of the user's own, in any encoding that :func:`decoded` reads.
+
+    Raises:
+        UserError: not valid JSON; the message names file, line and column.
+    """
+    try:
+        return json.loads(decoded(file))
+    except ValueError as error:
+        raise UserError(f"'{file}' is not valid JSON: {error}. Correct the file at that place.") from None
