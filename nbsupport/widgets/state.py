@@ -199,10 +199,11 @@ class Session:
     def using(self) -> list[str]:
         """Sentences about the samples and the painter that this session uses."""
         method = self.painters.describe(self.methods[0])
-        lacks = isinstance(self.samples, DrawnSamples) and self.run is not None
-        note = [f"The run {self.run.name} holds no photographs yet; make them with: {self.run.command('1-2')}."]
+        note = []
+        if self.run is not None and isinstance(self.samples, DrawnSamples):
+            note = [f"The run {self.run.name} holds no photographs yet; make them with: {self.run.command('1-2')}."]
         return [
-            *(note if lacks else []),
+            *note,
             f"Samples: {self.samples.title}, {self.size} x {self.size} pixels.",
             f"Painter: {method}.",
         ]

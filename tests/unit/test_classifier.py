@@ -337,7 +337,7 @@ def test_wishes_that_cannot_be_met_fail_before_any_work(tmp_path):
         ({"names": ()}, "at least one name"),
         ({"seeds": (1, 1)}, "none twice"),
         ({"fake_arms": ("splice",)}, "Did you mean 'spliced'"),
-        ({"fake_arms": ("original",)}, "Unknown fake arm 'original'"),
+        ({"fake_arms": ("original",)}, "fake_arms cannot hold 'original'"),
         ({"augment": ("jpg",)}, "Did you mean 'jpeg'"),
         ({"inpainters": ("tdanet",)}, "Unknown fake inpainter of the paired set 'tdanet'"),
     ):

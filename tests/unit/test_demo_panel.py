@@ -514,3 +514,8 @@ def test_maps_of_a_run_that_chapter_8_found_no_better_than_chance_are_left_out(c
         held.heat(np.zeros((64, 64, 3), np.uint8), "bright")
     assert jury.no_better_than_chance([*records, record("bright", "spliced", 0.1)], {"bright": 0}) == set()
     assert jury.no_better_than_chance(records, {"other": 0}) == set()
+
+
+def test_without_a_run_the_page_says_what_it_uses():
+    said = Session().using()
+    assert len(said) == 2 and said[0].startswith("Samples: ") and said[1].startswith("Painter: ")

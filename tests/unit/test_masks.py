@@ -147,7 +147,7 @@ def test_part_holes_hide_their_part(run):
 def test_other_wishes_for_the_set(run, tmp_path):
     with pytest.raises(ConfigError, match="above coverage_high"):
         masks.make(run, MaskConfig(coverage_low=0.3, coverage_high=0.2))
-    with pytest.raises(ConfigError, match="none twice"):
+    with pytest.raises(ConfigError, match="nothing twice"):
         masks.make(run, MaskConfig(kinds=("centre", "centre")))
     with pytest.raises(MissingStage, match="--only 1-1"):
         masks.make(Run(tmp_path / "empty"), MaskConfig())

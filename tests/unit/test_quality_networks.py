@@ -97,7 +97,7 @@ def test_st_lpips_follows_its_formula(st_lpips):
 
 def test_small_pictures_are_enlarged_and_batches_do_not_matter(st_lpips):
     first, second = pictures(3, 32), pictures(3, 32, seed=1)
-    assert st_lpips._prepare(first[:, :, :24]).shape == (3, 3, 85, 64)
+    assert st_lpips._enlarged(st_lpips._prepare(first[:, :, :24])).shape == (3, 3, 85, 64)
     assert st_lpips(first, second) == pytest.approx(st_lpips(first, second, batch_size=1), rel=1e-4)
     assert len(st_lpips(first[:0], second[:0])) == 0
     with pytest.raises(UserError, match="are compared"):
