@@ -291,7 +291,6 @@ def check_settings(settings: Settings, chapters: Sequence[Chapter], where: str) 
                 raise ConfigError(unknown(f"parameter of chapter {number} (in {where})", name, names))
             if wrong := problem(chapter, name, values[name]):
                 raise ConfigError(f"Chapter {number}, parameter {name} (in {where}) {wrong}.")
-            _check_names(number, name, values[name])
 
 
 def check_parameters(namespace: Mapping[str, Any], number: int, root: Path | None = None) -> None:
@@ -332,6 +331,9 @@ def plan(
         raise ConfigError(unknown("dataset", dataset, DATASETS))
     settings = settings or {}
     check_settings(settings, chapters, "--set")
+    for number, typed in settings.items():
+        for name, value in typed.items():
+            _check_names(number, name, value)
     values = load_profile(profile, chapters, root)
     result = {}
     for chapter in chapters:

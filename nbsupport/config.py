@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from nbsupport.errors import ConfigError, unknown
+from nbsupport.errors import ConfigError, nearest, unknown
 
 MaskKind = Literal["centre", "rectangles", "strokes", "object", "part"]
 MASK_KINDS: tuple[str, ...] = typing.get_args(MaskKind)
@@ -66,7 +66,7 @@ def _unknown_items(value: Any, hint: Any) -> str:
     choices = typing.get_args(typing.get_args(hint)[0])
     for item in value:
         if choices and isinstance(item, str) and item not in choices:
-            return f"cannot hold {item!r}. {unknown('name', item, choices).partition('. ')[2].rstrip('.')}"
+            return f"cannot hold {item!r}. {nearest(item, choices)}"
     return ""
 
 
@@ -278,6 +278,14 @@ class TrainingConfig(Config):
     validate_every: int = between(150, 1, 10_000_000)
     sample_every: int = between(300, 0, 10_000_000)  # grids of samples; 0: none
     seed: int = between(0, 0, 2**31 - 1)
+
+    def contradiction(self) -> str:
+        """As every configuration's, and a discriminator that nobody trains, or that the network never meets."""
+        if self.discriminator == "texture" and not self.weight_adversarial:
+            return "discriminator 'texture' needs a weight_adversarial above 0"
+        if self.discriminator_alone >= self.steps:
+            return f"discriminator_alone ({self.discriminator_alone}) must leave some of the {self.steps} steps"
+        return super().contradiction()
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,15 @@ def unknown(what: str, name: str, valid: Iterable[str]) -> str:
     >>> unknown("profile", "quik", ["smoke", "quick", "full"])
     "Unknown profile 'quik'. Did you mean 'quick'? Valid: smoke, quick, full."
     """
+    return f"Unknown {what} '{name}'. {nearest(name, valid)}."
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The nearest valid name as a question, then all of them, without a full stop.
+
+    >>> nearest("quik", ["smoke", "quick", "full"])
+    "Did you mean 'quick'? Valid: smoke, quick, full"
+    """
     choices = [str(choice) for choice in valid]
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.0)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    return f"Unknown {what} '{name}'.{hint} Valid: {', '.join(choices)}."
+    return (f"Did you mean '{near[0]}'? " if near else "") + f"Valid: {', '.join(choices)}"

@@ -25,31 +25,12 @@ import numpy as np
 import pandas as pd
 
 from nbsupport.data import compose
-from nbsupport.data.images import heif_suffixes, read_mask
+from nbsupport.data.images import read_mask, suffixes
 from nbsupport.data.records import Photo, unique_ids
 from nbsupport.data.texts import decoded
 from nbsupport.data.walk import files_below
 from nbsupport.errors import UserError
 
-#: File endings that are taken for photographs when there is no metadata to name them.
-SUFFIXES = frozenset(
-    {
-        ".jpg",
-        ".jpeg",
-        ".jfif",
-        ".jpe",
-        ".png",
-        ".webp",
-        ".avif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".gif",
-        ".jp2",
-        ".ppm",
-        ".tga",
-    }
-)
 _HEIF = "convert them to JPEG, or: pip install pillow-heif"
 #: Pictures that are not read, and what to do about it.
 _UNREAD = {".heic": _HEIF, ".heif": _HEIF, ".psd": "export them as PNG",
@@ -104,7 +85,7 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
         print(f"[folder] {len(left_out):,} photographs have no row in the metadata: left out, e.g. {min(left_out)}.")
     _report(root, rows)
     if not rows:
-        what = f"its {files[0].name} has no row" if files else f"no file in it ends in {', '.join(sorted(SUFFIXES))}"
+        what = f"its {files[0].name} has no row" if files else f"no file in it ends in {', '.join(sorted(suffixes()))}"
         raise UserError(f"The folder '{root}' holds no photographs: {what}.")
     rows.sort(key=lambda row: row["path"])
     for first, second in zip(rows, rows[1:], strict=False):
@@ -143,10 +124,10 @@ def read_object_mask(root: Path, object_mask: str) -> np.ndarray:
 
 def _photographs(root: Path) -> list[str]:
     """Relative paths of the photographs, without hidden files and masks; names that are no text are told, not read."""
-    found, nameless = [], []
+    found, nameless, readable = [], [], suffixes()
     for path in files_below(root):
         relative = path.relative_to(root)
-        if path.suffix.lower() in SUFFIXES | heif_suffixes() and _MASKS not in relative.parts[:-1]:
+        if path.suffix.lower() in readable and _MASKS not in relative.parts[:-1]:
             try:
                 relative.as_posix().encode()
             except UnicodeEncodeError:
@@ -200,7 +181,7 @@ def _report(root: Path, rows: list[dict[str, Any]]) -> None:
     print(said + (f" Columns not read: {', '.join(unread)}." if unread else ""))
     left: dict[str, int] = {}
     for path in files_below(root):
-        if path.suffix.lower() in _UNREAD.keys() - heif_suffixes():
+        if path.suffix.lower() in _UNREAD.keys() - suffixes():
             left[path.suffix.lower()] = left.get(path.suffix.lower(), 0) + 1
     for suffix, count in sorted(left.items()):
         print(f"[folder] {count:,} {suffix} files are left out: {_UNREAD[suffix]}.")

@@ -25,6 +25,24 @@ MIN_SIDE = 16
 
 # Photographs only. Other formats that Pillow knows run outside programs (EPS) or draw (WMF).
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "PPM", "JPEG2000", "AVIF", "TGA", "HEIF")
+_SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".jpe",
+        ".png",
+        ".webp",
+        ".avif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".jp2",
+        ".ppm",
+        ".tga",
+    }
+)
 _ORIENTATION = 0x0112  # EXIF tag
 
 
@@ -191,19 +209,19 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 @functools.cache
-def heif_suffixes() -> frozenset[str]:
-    """Suffixes of the pictures of phones, where ``pillow-heif`` is installed to decode them; else none."""
+def suffixes() -> frozenset[str]:
+    """File endings taken for photographs in a folder; those of HEIC where ``pillow-heif`` can decode it."""
     try:
         import pillow_heif
     except ImportError:
-        return frozenset()
+        return _SUFFIXES
     pillow_heif.register_heif_opener()
-    return frozenset((".heic", ".heif"))
+    return _SUFFIXES | {".heic", ".heif"}
 
 
 def _known_formats() -> list[str]:
     Image.init()  # loads the decoders; which of them exist depends on how Pillow was built
-    heif_suffixes()
+    suffixes()  # and the one of HEIC
     return [name for name in _FORMATS if name in Image.OPEN]
 
 

@@ -135,6 +135,7 @@ def _make(run: Run, config: DataConfig, root: Path) -> dict[str, Any]:
     if twice:
         raise UserError(f"The source '{config.dataset}' lists {len(twice)} ids more than once, e.g. '{twice[0]}'.")
     photos = choose(listed, config.count, config.seed)
+    check_spaced([text for photo in photos for text in photo.captions])  # before the pictures, which take longer
 
     start = time.perf_counter()
     kept, facts, rejected, mask_problems = [], [], [], Counter()
@@ -177,7 +178,6 @@ def _vocabulary(table: dict[str, Sequence]) -> Vocabulary:
     captions = [
         text for split, own in zip(table["split"], table["captions"], strict=True) for text in own if split == "train"
     ]
-    check_spaced(captions)
     # Of a handful of captions nearly every word occurs once, and dropping those would leave no vocabulary at all.
     return Vocabulary.build(captions, min_count=2 if len(captions) >= 100 else 1)
 

@@ -6,25 +6,27 @@ from pathlib import Path
 
 
 def files_below(base: Path) -> Iterator[Path]:
-    """Every file below `base`, folder by folder in the order of names.
+    """Every file below `base`, folder by folder in the order of names, each folder once.
 
-    A linked folder is entered where it stands, once each; what begins with a dot is left out, and so is a folder that
-    cannot be opened.
+    Linked folders come last, so that what lies below `base` anyway is listed where it lies. What begins with a dot is
+    left out, and so are a folder that cannot be opened and a link that leads nowhere.
     """
-    seen = {os.path.realpath(base)}
-    folders = [str(base)]
-    while folders:
+    seen, folders, links = set(), [str(base)], []
+    while folders or links:
+        folder = folders.pop() if folders else links.pop()
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
         try:
-            entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
+            with os.scandir(folder) as opened:
+                entries = sorted(opened, key=lambda entry: entry.name)
         except OSError:
             continue
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                real = os.path.realpath(entry.path)
-                if real not in seen:
-                    seen.add(real)
-                    folders.append(entry.path)
-            elif entry.is_file():
+            if os.path.isdir(entry.path):  # unlike an entry's own method it takes a link to itself for nothing
+                (links if entry.is_symlink() else folders).append(entry.path)
+            elif os.path.isfile(entry.path):
                 yield Path(entry.path)

@@ -18,6 +18,7 @@ from PIL import Image
 from scipy.special import expit
 
 from nbsupport.data import images
+from nbsupport.data.walk import files_below
 from nbsupport.detectors import ensemble, predict, scores
 from nbsupport.detectors import kind as kinds
 from nbsupport.detectors import views as view
@@ -27,7 +28,6 @@ from nbsupport.evaluation.calibration import Band, fit_band, trust
 from nbsupport.evaluation.statistics import Interval
 from nbsupport.runs import Run
 
-SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".jp2")
 #: A photograph whose shorter side holds fewer windows gets no map (enlarging it would look like a soft fill), and one
 #: whose longer side holds more is made smaller first.
 FEWEST_WINDOWS, MOST_WINDOWS = 2, 8
@@ -219,10 +219,10 @@ def find_files(paths: Sequence[Path], saved: Path | None = None) -> Iterator[Pat
         if path.is_dir():
             own = {found.parent.resolve() for found in path.rglob("findings.json*")}
             own |= {saved.expanduser().resolve()} - {path.resolve()} if saved else set()
-            pictures = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            pictures = sorted(p for p in files_below(path) if p.suffix.lower() in images.suffixes())
             found = [p for p in pictures if p.parent.resolve() not in own or _photograph(p)]
             if not found:
-                raise ConfigError(f"The folder '{path}' holds no picture ({', '.join(SUFFIXES)}).")
+                raise ConfigError(f"The folder '{path}' holds no picture ({', '.join(sorted(images.suffixes()))}).")
             yield from found
         elif path.exists():
             yield path

@@ -30,7 +30,7 @@ def score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
         to ``scores_conditions.parquet``.
 
     Raises:
-        MissingStage: chapter 6 has not trained any detector. ConfigError: no such condition.
+        MissingStage: chapter 6 has not trained any detector.
     """
     stage = run.stage("robustness", config, needs=("detectors", "pairs", "masks"))
     if stage.finished:

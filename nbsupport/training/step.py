@@ -140,7 +140,7 @@ class Trainer:
             values["matching"] = self._matching(pictures["inpainting"], batch)
             total = total + config.matching_every * config.weight_matching * values["matching"]
         values["total"] = total
-        values["gradient"] = torch.zeros(()) if waits else self._descend("model", total, self.model)
+        values["gradient"] = total.new_zeros(()) if waits else self._descend("model", total, self.model)
         if not waits:
             self.average.update_parameters(self.model)
         with torch.no_grad():

@@ -1,6 +1,8 @@
 """The runner itself, on notebooks of a few lines: what it must refuse, report, skip and keep."""
 
 import json
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -108,6 +110,14 @@ def test_values_are_checked_before_anything_runs(text, message):
     with pytest.raises(ConfigError, match=f"Chapter {number}, parameter {name}"):  # the same by papermill -p
         chapters.check_parameters({"In": ["", injected]}, int(number))
     assert value
+
+
+def test_a_plan_without_settings_opens_no_slow_room():
+    program = (
+        "import sys; from nbsupport import chapters; chapters.plan(chapters.all_chapters(), 'quick')\n"
+        "assert not {'torch', 'timm'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_values_that_contradict_each_other_are_told_before_anything_runs():

@@ -73,6 +73,8 @@ def test_split_fractions_leave_something_to_train_on():
         (MaskConfig, {"coverage_low": 0.5, "coverage_high": 0.4}, r"\(0.5\) must not lie above coverage_high \(0.4\)"),
         (PairsConfig, {"arms": ["original", "splice"]}, "Did you mean 'spliced'"),
         (PairsConfig, {"encoding": "jpeg:101"}, "quality from 1 to 100"),
+        (TrainingConfig, {"discriminator": "texture", "weight_adversarial": 0.0}, "needs a weight_adversarial above 0"),
+        (TrainingConfig, {"steps": 10, "discriminator_alone": 10}, "must leave some of the 10 steps"),
     ],
 )
 def test_impossible_values_and_contradictions(kind, values, message):

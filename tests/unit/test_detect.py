@@ -311,3 +311,12 @@ def test_an_ensemble_gives_the_answer(run, tmp_path):
     assert "Did you mean 'stack_svm'" in invoke(path, "--run", run.path, "--ensemble", "stack_swm").output
     alone = invoke(path, "--run", run.path, "--ensemble", "stack_svm", "--detector", "residual_net")
     assert alone.exit_code != 0 and "power_spectrum" in alone.output
+
+
+def test_an_album_is_read_as_own_folders_are(tmp_path):
+    for name in ("a.png", "b/c.jfif", "._a.png", ".hidden/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "b" / "back").symlink_to(tmp_path)
+    found = [path.relative_to(tmp_path).as_posix() for path in inspection.find_files([tmp_path])]
+    assert found == ["a.png", "b/c.jfif"]

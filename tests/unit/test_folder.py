@@ -191,7 +191,7 @@ def test_captions_in_files_beside_their_photographs(root, capsys):
 
 
 def test_many_formats_are_read_and_the_others_are_counted(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(folder, "heif_suffixes", frozenset)
+    monkeypatch.setattr(folder, "suffixes", lambda: images._SUFFIXES)
     root = tmp_path / "own"
     for number, suffix in enumerate(("jfif", "jpe", "jp2", "ppm", "tga", "avif")):
         photograph(root / f"plain{number}.png", number)
@@ -353,8 +353,11 @@ def test_linked_folders_are_followed_once_and_never_in_circles(root, tmp_path_fa
     photograph(elsewhere / "linked.png", 11)
     (root / "link").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(root)
+    (root / "a_first").symlink_to(root / "gate")  # what lies below the folder anyway is listed where it lies
+    (root / "circle").symlink_to(root / "circle")
     paths = [photo.path for photo in folder.load(root)]
     assert "link/linked.png" in paths and len(paths) == len(set(paths)) == 7
+    assert not any(path.startswith("a_first") for path in paths)
 
 
 def test_a_name_that_is_no_text_is_told_and_stops_nothing(root, capsys):

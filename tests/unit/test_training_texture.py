@@ -94,5 +94,7 @@ def changed(before, after):
 
 
 def test_perceptual_loss_reaches_the_network():
-    trainer, values = one_step(TEXTURE | {"weight_perceptual": 1.0, "weight_l1": 0.0, "weight_adversarial": 0.0})
+    trainer, values = one_step(
+        {"weight_perceptual": 1.0, "weight_l1": 0.0, "weight_adversarial": 0.0, "auxiliary_share": 0.0}
+    )
     assert values["perceptual"] > 0 and values["gradient"] > 0
