@@ -6,6 +6,7 @@ frame. Points are in pixels from the left and top edge: the pixel in column c co
 
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -68,9 +69,8 @@ def same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A mask, (h, w) bool, at another `shape` (height, width): (H, W) bool, the nearest pixel."""
-    resized = Image.fromarray(mask).resize(shape[::-1], Image.Resampling.NEAREST)
-    return np.asarray(resized, dtype=bool)
+    """A mask, (h, w) bool, at another `shape` (height, width): (H, W) bool, True where at least half of the area is."""
+    return cv2.resize(mask.astype(np.uint8) * 255, shape[::-1], interpolation=cv2.INTER_AREA) >= 128
 
 
 def _between_edges(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

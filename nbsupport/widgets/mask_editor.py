@@ -7,7 +7,6 @@ c covers [c, c + 1). Not here: the surface that is drawn on (``canvas``).
 import io
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -160,7 +159,7 @@ class MaskEditor:
                 "are not in the same ratio. Give the mask the picture's size. What is painted stays."
             )
         if hole.shape != self.shape:
-            hole = cv2.resize(hole.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) >= 128
+            hole = geometry.resize_mask(hole, self.shape)
         if hole.all() or not hole.any():
             raise UnusableImage(
                 f"The mask marks {'everything' if hole.all() else 'nothing'}. White (or any id above 0) is the hole, "
