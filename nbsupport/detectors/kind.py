@@ -8,6 +8,7 @@ their 95th percentile over untouched validation photographs; the largest counts;
 :data:`ALLOWED` of those photographs beyond it. Not here: what is said then (``detectors.inspection``).
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +107,17 @@ def _imagenet(size: int) -> nn.Module | None:
 
 
 def _inputs(model: nn.Module, modules: list[nn.Module], pictures: np.ndarray, before: bool) -> np.ndarray:
-    """Inputs of a layer, or mean and deviation of each channel of the outputs of several."""
+    """Inputs of a layer, or mean and deviation of each channel of the outputs of several.
+
+    Only what passes in the calling thread is kept: the demo loads its detectors in a second one, and the ImageNet
+    network is one object for all.
+    """
     parts: list[list[torch.Tensor]] = [[] for _ in modules]
+    caller = threading.get_ident()
 
     def keep(place: list, value: torch.Tensor) -> None:
+        if threading.get_ident() != caller:
+            return
         value = value.detach().float()
         if not before:
             value = torch.cat([value.mean((2, 3)), value.std((2, 3), correction=0)], dim=1)

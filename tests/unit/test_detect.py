@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import cv2
 import detector_data
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from nbsupport.__main__ import app
 from nbsupport.config import DetectorConfig, EnsembleConfig
 from nbsupport.data import geometry
-from nbsupport.detectors import ensemble, inspection, kind, scores, views
+from nbsupport.detectors import ensemble, inspection, kind, predict, scores, views
 from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.evaluation import calibration
 from nbsupport.runs import Run
@@ -320,3 +321,23 @@ def test_an_album_is_read_as_own_folders_are(tmp_path):
     (tmp_path / "b" / "back").symlink_to(tmp_path)
     found = [path.relative_to(tmp_path).as_posix() for path in inspection.find_files([tmp_path])]
     assert found == ["a.png", "b/c.jfif"]
+
+
+def test_another_thread_in_the_same_network_leaves_the_features_alone(run):
+    trained = [predict.load(run, name, seed) for name, seed in predict.first_seeds(run).items()]
+    pictures = np.stack([detector_data.photograph(number, 32) for number in range(3)])
+    alone = kind.features(trained, pictures)
+
+    def crowd(module, given):
+        if threading.current_thread() is threading.main_thread():
+            other = threading.Thread(target=module, args=given)
+            other.start()
+            other.join()
+
+    handles = [own.model.register_forward_pre_hook(crowd) for own in trained]
+    crowded = kind.features(trained, pictures)
+    for handle in handles:
+        handle.remove()
+    assert alone.keys() == crowded.keys() and len(alone) >= 1
+    for source, values in alone.items():
+        np.testing.assert_array_equal(values, crowded[source])
