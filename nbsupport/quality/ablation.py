@@ -112,7 +112,7 @@ def said(report: Mapping) -> str:
             effect = "hardly changes" if better else "does not measurably change"
         else:
             effect = "rises" if better > 0 else "falls"
-        change = f"{own['value']:+.4f}, {own['low']:+.4f} to {own['high']:+.4f}; {share:.1%}"
+        change = f"{_signed(own['value'])}, {_signed(own['low'])} to {_signed(own['high'])}; {share:.1%}"
         sentences.append(f"When {words}, the error in the hole {effect} ({change}).")
     helped = report["change"]["auxiliary path"]
     blind = helped["high"] >= 0 or -helped["value"] / error < NEGLIGIBLE
@@ -122,6 +122,11 @@ def said(report: Mapping) -> str:
     else:
         sentences.append(f"No posterior collapse is shown ({told}).")
     return " ".join(sentences)
+
+
+def _signed(value: float) -> str:
+    """A difference with four decimals, or with one digit where four decimals would all be zero."""
+    return f"{value:+.4f}" if abs(value) >= 5e-5 or not value else f"{value:+.0e}"
 
 
 def tutor(painting: float, auxiliary: float) -> str:

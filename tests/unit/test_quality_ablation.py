@@ -69,3 +69,10 @@ def test_the_tutor_is_judged_by_the_losses():
     assert "no closer" in ablation.tutor(0.140, 0.1395) and "no closer" in ablation.tutor(0.1, 0.2)
     assert "closer to the photograph by 9.3% (L1 0.127 against 0.140" in ablation.tutor(0.140, 0.127)
     assert ablation.tutor(0.1, float("nan")) == "No auxiliary path was trained."
+
+
+def test_a_tiny_difference_is_not_written_as_zero():
+    small = {"value": -2e-6, "low": -9e-6, "high": -1e-7}
+    report = {"hole_l1": {"as it is": {"value": 0.2}}, "kl_prior": 0.0001, "mu_rms": 0.01}
+    sentence = ablation.said(report | {"change": dict.fromkeys(ablation.SWITCHED, small)})
+    assert "(-2e-06, -9e-06 to -1e-07; 0.0%)" in sentence and "0.0000," not in sentence
