@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 something failed; 2 something was asked for that does not 
 import shlex
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +35,7 @@ from nbsupport.commands.common import (
 from nbsupport.commands.demo import demo
 from nbsupport.commands.detect import detect
 from nbsupport.config import DATASETS
-from nbsupport.errors import ConfigError, unknown
+from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.runs import Run, rank
 
 app = typer.Typer(
@@ -337,7 +338,8 @@ def data(
     """Prepare a source of photographs: draw synthetic birds, download a research set, or check a folder.
 
     Downloads come from the official addresses, go on where they were broken off, and are refused when size or checksum
-    differ. `folder` downloads nothing: it checks that the photographs in --target can be read as a source.
+    differ. `folder` downloads nothing: it opens every photograph in --target and says what can be read of it, what
+    cannot, and whether there are enough for every chapter.
 
     [bold]Examples[/bold]
 
@@ -367,12 +369,41 @@ def data(
 
         place = fetch.fetch(source, target)
     place = sources.find_root(source, Path(place or target))
-    photos = sources.SOURCES[source].load(place)
-    labels = len({photo.label for photo in photos})
-    out.print(f"{len(photos):,} photographs of {labels:,} labels in {plain(place)}")
+    if source == "folder":
+        _check_folder(place)
+    else:
+        photos = sources.SOURCES[source].load(place)
+        labels = len({photo.label for photo in photos})
+        out.print(f"{len(photos):,} photographs of {labels:,} labels in {plain(place)}")
     out.print(
         f"Run the book on them:  python -m nbsupport run --dataset {source} --data {plain(shlex.quote(str(place)))}"
     )
+
+
+def _check_folder(place: Path) -> None:
+    """Print what a folder of photographs is worth for the book; ends with an error where that is too little."""
+    from nbsupport.config import DataConfig
+    from nbsupport.data import index
+
+    found = index.check(place, DataConfig(dataset="folder", data=str(place), count=0))
+    reasons = Counter(reason for _, reason in found.rejected)
+    example = {reason: path for path, reason in reversed(found.rejected)}
+    for reason, times in reasons.most_common(10):
+        out.print(f"{times:,} cannot be used: {plain(reason)}, e.g. {plain(example[reason])}")
+    if found.table:
+        labels, splits = Counter(found.table["label"]), Counter(found.table["split"])
+        most = ", ".join(f"{plain(label)} ({times:,})" for label, times in labels.most_common(5))
+        out.print(f"{len(found.table['path']):,} photographs of {len(labels):,} labels in {plain(place)}: {most}")
+        out.print(
+            f"{len(set(found.table['group'])):,} of them are independent (near-duplicates count once): "
+            + ", ".join(f"{splits[name]:,} {name}" for name in ("train", "validation", "test"))
+        )
+    out.print(f"{found.masks:,} have an object mask.")
+    for reason, times in found.mask_problems.most_common(5):
+        out.print(f"{times:,} object masks are left out: {plain(reason)}")
+    if found.problem:
+        raise UserError(found.problem)
+    out.print("That is enough for every chapter.")
 
 
 @app.command()

@@ -252,6 +252,10 @@ def problem(chapter: Chapter, name: str, value: Any) -> str:
     """
     wanted = _RENAMED.get((chapter.number, name), name)
     default = chapter.parameters[name]
+    if (chapter.number, name) == (1, "image_size") and isinstance(value, int) and not isinstance(value, bool):
+        step = 2 ** config.halvings(value)
+        if value % step or value < 2 * step:
+            return f"must be a multiple of {step} at this size (TDANet halves it), at least 32, got {value}"
     for kind, start in CONFIGURATIONS.get(chapter.number, ()):
         field = wanted.removeprefix(start)
         if wanted.startswith(start) and field in kind.__dataclass_fields__:

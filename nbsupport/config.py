@@ -173,6 +173,7 @@ class DataConfig(Config):
     validation_fraction: float = between(0.15, 0.01, 0.45)
     test_fraction: float = between(0.25, 0.01, 0.45)
     near_duplicate_bits: int = between(2, 0, 32)  # perceptual hashes this close (of 64 bits) are one group
+    max_megapixels: int = between(120, 1, 178)  # larger photographs are left out; Pillow decodes none above 178
     seed: int = between(0, 0, 2**31 - 1)
 
 
@@ -208,6 +209,11 @@ class MatchingConfig(Config):
     gamma_sentence: float = 5.0  # gamma 2: how much the best-found words dominate a caption's score
     gamma_match: float = 10.0  # gamma 3: sharpness of the choice among a batch
     seed: int = between(0, 0, 2**31 - 1)
+
+
+def halvings(image_size: int) -> int:
+    """How often TDANet's encoder halves the picture: v_h is 8x8 at 64 and at 128 pixels, 16x16 at 256."""
+    return 3 if image_size < 128 else 4
 
 
 @dataclass(frozen=True)

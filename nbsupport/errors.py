@@ -28,6 +28,10 @@ class UnusableImage(UserError):
     """A file cannot be read as a photograph; ``str(error)`` is the reason that goes into ``rejected.csv``."""
 
 
+class TooManyPixels(UnusableImage):
+    """A picture is larger than what may be decoded."""
+
+
 def unknown(what: str, name: str, valid: Iterable[str]) -> str:
     """Return the sentence for an unknown name, naming the nearest valid one and then all of them.
 

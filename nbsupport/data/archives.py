@@ -42,7 +42,7 @@ def extract(archive: Path, target: Path, *, max_bytes: int = MAX_BYTES) -> Path:
         elif zipfile.is_zipfile(archive):
             _extract_zip(archive, scratch, max_bytes)
         else:
-            raise UserError(f"'{archive}' is neither a tar nor a zip archive. Delete it and download it again.")
+            raise UserError(f"'{archive}' is neither a tar nor a zip archive. Move it away and download it again.")
         for entry in sorted(scratch.iterdir()):
             place = target / entry.name
             if place.is_dir() and not place.is_symlink():
@@ -51,9 +51,9 @@ def extract(archive: Path, target: Path, *, max_bytes: int = MAX_BYTES) -> Path:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise UserError(f"'{target}' cannot be written ({error.strerror}). Make room or allow it.") from error
-        raise UserError(f"'{archive}' cannot be unpacked ({error}). Delete it and download it again.") from error
+        raise UserError(f"'{archive}' cannot be unpacked ({error}). Move it away and download it again.") from error
     except _DAMAGED as error:
-        raise UserError(f"'{archive}' cannot be unpacked ({error}). Delete it and download it again.") from error
+        raise UserError(f"'{archive}' cannot be unpacked ({error}). Move it away and download it again.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return target

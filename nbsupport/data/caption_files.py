@@ -1,8 +1,9 @@
 """Caption files as they are met in the wild, turned into clean sentences.
 
-Two formats: a dictionary ``{"breed_12.jpg": [" phrase", …]}`` in JSON, whose phrases are fragments, and a table
-(parquet or CSV) with a ``prompt`` column of lines ``Caption: …`` and ``Attributes: a, b, c.``. Neither is trusted to
-belong to the photographs beside it: it is used only when named, and what did not match is said.
+Three formats: a dictionary ``{"breed_12.jpg": [" phrase", …]}`` in JSON, whose phrases are fragments; COCO captions in
+JSON, which are whole sentences; and a table (parquet or CSV) with a ``prompt`` column of lines ``Caption: …`` and
+``Attributes: a, b, c.``. None is trusted to belong to the photographs beside it: it is used only when named, and what
+did not match is said.
 Not here: captions that are measured; see ``compose``.
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from nbsupport.data.texts import read_json
+from nbsupport.data.texts import caption_table, read_json
 from nbsupport.errors import UserError
 
 _BODY = {
@@ -120,11 +121,14 @@ def read(path: Path, subject_of: dict[str, str]) -> tuple[dict[str, tuple[str, .
         if not path.is_file():
             raise UserError(f"There is no caption file '{path}'.")
         content = read_json(path)
-        if not isinstance(content, dict) or not all(isinstance(value, list) for value in content.values()):
+        table = caption_table(content, path)
+        if not all(isinstance(value, list) for value in table.values()):
             raise UserError(f"The caption file '{path}' must be a dictionary: file name -> list of phrases.")
-        entries = {_key(name): value for name, value in content.items()}
+        entries, whole = {_key(name): value for name, value in table.items()}, table.keys() != content.keys()
         sentences = {
-            key: phrases_to_sentences(entries[key], subject) for key, subject in subject_of.items() if key in entries
+            key: tuple(dict.fromkeys(entries[key])) if whole else phrases_to_sentences(entries[key], subject)
+            for key, subject in subject_of.items()
+            if key in entries
         }
         count = len(entries)
     elif path.suffix.lower() in (".parquet", ".csv"):

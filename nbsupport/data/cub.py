@@ -16,7 +16,7 @@ import numpy as np
 
 from nbsupport.data.images import read_grey
 from nbsupport.data.records import Photo, unique_ids
-from nbsupport.data.texts import read_json
+from nbsupport.data.texts import caption_table, read_json
 from nbsupport.errors import UserError
 
 #: The fifteen parts by their official numbers from 1, for copies of the set without ``parts/parts.txt``.
@@ -190,9 +190,7 @@ def _caption_reader(root: Path, captions: str | None) -> Callable[[int, str, str
             f"'{place}' is a pickle, and opening one can run any program in it: it is not read. The download that it "
             "comes from holds the same captions as text. Name that folder with:  --set 01.captions=PATH/text"
         )
-    table = read_json(place)
-    if not isinstance(table, dict):
-        raise UserError(f"'{place}' must hold a JSON object {{file name or id: [captions]}}.")
+    table = caption_table(read_json(place), place)
 
     def from_table(number: int, path: str, image_id: str) -> tuple[str, ...]:
         inner = PurePosixPath(path)

@@ -125,7 +125,7 @@ def download(
         problem = _verify(path, size, md5, sha256)
         if problem is None:
             return path
-        raise UserError(f"'{path}' is there already, but {problem}. Delete it to download it again.")
+        raise UserError(f"'{path}' is there already, but {problem}. Move it away to download it again.")
     part = path.with_name(path.name + ".part")
     for attempt in range(attempts):
         try:

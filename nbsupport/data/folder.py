@@ -27,7 +27,7 @@ import pandas as pd
 from nbsupport.data import compose
 from nbsupport.data.images import read_mask, suffixes
 from nbsupport.data.records import Photo, unique_ids
-from nbsupport.data.texts import decoded
+from nbsupport.data.texts import caption_table, decoded, read_json
 from nbsupport.data.walk import files_below
 from nbsupport.errors import UserError
 
@@ -42,6 +42,8 @@ _MASKS = "masks"  # folders of this name hold no photographs
 TEXT: tuple[str, ...] = ("text", "caption", "captions", "prompt", "additional_feature", "sentence", "sentences",
                          "description")  # fmt: skip
 _KNOWN = ("file_name", "label", "mask", "group")
+#: A mask that cannot be read or is of another aspect ratio rejects its photograph: someone drew it for this one.
+MASKS_MUST_FIT = True
 _BESIDE = (".txt", ".caption")  # a caption in a file beside its photograph
 NO_LABEL = "photograph"
 #: Names of folders that say how a collection is kept, and nothing of what its photographs show.
@@ -57,7 +59,8 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
 
     Args:
         root: the folder.
-        captions: another metadata file to use in place of the folder's own; its file names are relative to `root`.
+        captions: another metadata file to use in place of the folder's own, or a JSON file of ``{file name: captions}``
+            or of COCO captions; its file names are relative to `root`.
         seed: unused; nothing here is drawn.
 
     Raises:
@@ -81,6 +84,8 @@ def load(root: Path, *, captions: str | None = None, seed: int = 0) -> list[Phot
         rows = [{"path": path, "captions": _beside(root, path)} for path in present]
     else:
         _spelt_otherwise(rows, present)
+        if captions is not None and files[0].suffix.lower() == ".json":
+            _in_a_folder_below(rows, present)
     if files and (left_out := set(present) - {row["path"] for row in rows} - {row.get("mask") for row in rows}):
         print(f"[folder] {len(left_out):,} photographs have no row in the metadata: left out, e.g. {min(left_out)}.")
     _report(root, rows)
@@ -161,6 +166,15 @@ def _spelt_otherwise(rows: list[dict[str, Any]], present: list[str]) -> None:
         print(f"[folder] {len(renamed):,} names of the metadata are spelt otherwise on the disk, e.g. {example}.")
 
 
+def _in_a_folder_below(rows: list[dict[str, Any]], present: list[str]) -> None:
+    """COCO names files without the folder (``val2017``) that they lie in: give rows that of the one file so named."""
+    there, names = set(present), Counter(PurePosixPath(path).name for path in present)
+    folders = {PurePosixPath(path).name: path for path in present if names[PurePosixPath(path).name] == 1}
+    for row in rows:
+        if row["path"] not in there:
+            row["path"] = folders.get(row["path"], row["path"])
+
+
 def _beside(root: Path, path: str) -> tuple[str, ...]:
     """The lines of a caption file beside a photograph."""
     for suffix in _BESIDE:
@@ -230,6 +244,10 @@ def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise UserError(f"'{file}' cannot be read as parquet ({error}).") from error
         for number, row in enumerate(table.to_dict("records")):
             yield f"'{file}', row {number}", {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in row.items()}
+        return
+    if file.suffix.lower() == ".json":
+        for name, texts in caption_table(read_json(file), file).items():
+            yield f"'{file}', {name}", {"file_name": name, "text": texts}
         return
     text = decoded(file)
     if file.suffix.lower() == ".csv":

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from nbsupport.errors import UnusableImage
+from nbsupport.errors import TooManyPixels, UnusableImage
 
 #: More pixels than this are not decoded: a small file can claim a gigantic picture and fill the memory.
 MAX_PIXELS = 120_000_000  # a telephone's 108 megapixels pass
@@ -66,7 +66,7 @@ def read_grey(path: str | os.PathLike) -> np.ndarray:
         try:
             image = Image.open(io.BytesIO(data), formats=_known_formats())
             if image.width * image.height > MAX_PIXELS:
-                raise UnusableImage(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed")
+                raise TooManyPixels(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed")
             return np.asarray(image.convert("L"))
         except UnusableImage:
             raise
@@ -120,7 +120,7 @@ def _mask_picture(data: bytes, max_pixels: int) -> tuple[Image.Image, bool]:
         try:
             image = Image.open(io.BytesIO(data), formats=_known_formats())
             if image.width * image.height > max_pixels:
-                raise UnusableImage(f"{image.width} x {image.height} pixels, more than the {max_pixels:,} allowed")
+                raise TooManyPixels(f"{image.width} x {image.height} pixels, more than the {max_pixels:,} allowed")
             image.load()
             lossy = image.format in ("JPEG", "MPO", "AVIF", "JPEG2000", "WEBP", "HEIF")
             if image.mode == "P" and "transparency" in image.info:
@@ -190,7 +190,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=_known_formats())
             width, height = image.size
             if width * height > max_pixels:
-                raise UnusableImage(f"{width} x {height} pixels, more than the {max_pixels:,} allowed")
+                raise TooManyPixels(f"{width} x {height} pixels, more than the {max_pixels:,} allowed")
             if min(width, height) < MIN_SIDE:
                 raise UnusableImage(f"{width} x {height} pixels, a side is shorter than {MIN_SIDE}")
             image.load()

@@ -7,7 +7,7 @@ Everything later reads what this stage leaves in the run folder, and never the s
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from nbsupport.config import SPLITS, DataConfig
 from nbsupport.data import SOURCES, resolve_root, splits
-from nbsupport.data.cache import ImageCache, writing
+from nbsupport.data.cache import CacheWriter, ImageCache, writing
 from nbsupport.data.captions import MANY_UNKNOWN, Vocabulary, check_spaced
 from nbsupport.data.ingest import ingest_all
 from nbsupport.data.listing import choose, source_signature
@@ -129,37 +129,20 @@ def load(run: Run) -> Dataset:
 
 def _make(run: Run, config: DataConfig, root: Path) -> dict[str, Any]:
     """Do the work of the stage and return the notes for its record."""
-    source = SOURCES[config.dataset]
-    listed = source.load(root, captions=config.captions, seed=config.seed)
-    twice = [name for name, times in Counter(photo.image_id for photo in listed).items() if times > 1]
-    if twice:
-        raise UserError(f"The source '{config.dataset}' lists {len(twice)} ids more than once, e.g. '{twice[0]}'.")
+    listed = _list(root, config)
     photos = choose(listed, config.count, config.seed)
     check_spaced([text for photo in photos for text in photo.captions])  # before the pictures, which take longer
 
     start = time.perf_counter()
-    kept, facts, rejected, mask_problems = [], [], [], Counter()
     with writing(run / "cache", config.image_size) as cache:
-        results = ingest_all(
-            photos, source=config.dataset, root=root, size=config.image_size, fit=config.fit, seed=config.seed
-        )
-        for photo, result in zip(photos, tqdm(results, "indexing", len(photos), unit="photo"), strict=True):
-            if isinstance(result, str):
-                rejected.append((photo.path, result))
-                continue
-            cache.add(photo.image_id, result.image, result.object_mask, result.parts)
-            kept.append(replace(photo, captions=result.captions))
-            facts.append((result.width, result.height, result.sha256, result.phash))
-            mask_problems.update([result.mask_problem] if result.mask_problem else [])
-        if not kept:
-            raise UserError(_nothing_left(root, rejected))
+        found = _read(photos, root, config, cache)
     seconds = time.perf_counter() - start
 
-    table = _table(kept, facts, config)
+    table = _table(found.photos, found.facts, config)
     vocabulary = _vocabulary(table)
     _warn_of_unknown_words(vocabulary, table)
     with atomic_path(run / "rejected.csv") as temporary:
-        pd.DataFrame(rejected, columns=["path", "reason"]).to_csv(temporary, index=False)
+        pd.DataFrame(found.rejected, columns=["path", "reason"]).to_csv(temporary, index=False)
     vocabulary.save(run / "vocabulary.json")
     with atomic_path(run / "index.parquet") as temporary:
         pq.write_table(pa.Table.from_pydict(table, schema=_SCHEMA), temporary)
@@ -168,9 +151,83 @@ def _make(run: Run, config: DataConfig, root: Path) -> dict[str, Any]:
         "listed": len(listed),
         "chosen": len(photos),
         "photographs_per_second": round(len(photos) / seconds, 1),
-        "object_masks_left_out": dict(mask_problems.most_common(5)),
+        "object_masks_left_out": dict(found.mask_problems.most_common(5)),
         **_warn_of_large_groups(np.array(table["group"])),
     }
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the files of a source are worth for the book; nothing was written.
+
+    Attributes:
+        table: the columns of the index of the usable photographs; empty if there are too few to share out.
+        rejected: (path, reason). masks: how many have an object mask. mask_problems: reason -> times.
+        problem: why chapter 1 would refuse them, with the number needed; empty if it would not.
+    """
+
+    table: dict[str, Sequence]
+    rejected: Sequence[tuple[str, str]]
+    masks: int
+    mask_problems: Counter[str]
+    problem: str = ""
+
+
+def check(root: Path, config: DataConfig) -> Check:
+    """Open every photograph of a source as chapter 1 would, and say what would become of them.
+
+    Raises:
+        UserError: the source cannot be listed, or not one file of it can be used.
+    """
+    photos = _list(root, config)
+    check_spaced([text for photo in photos for text in photo.captions])
+    found = _read(photos, root, config)
+    table, problem = {}, ""
+    try:
+        table = _table(found.photos, found.facts, config)
+        splits.check_enough(table["group"], table["split"], config.validation_fraction, config.test_fraction)
+    except UserError as error:
+        problem = str(error)
+    return Check(table, found.rejected, found.masks, found.mask_problems, problem)
+
+
+def _list(root: Path, config: DataConfig) -> list[Photo]:
+    """What the source lists; raises UserError for an id that it lists twice."""
+    listed = SOURCES[config.dataset].load(root, captions=config.captions, seed=config.seed)
+    twice = [name for name, times in Counter(photo.image_id for photo in listed).items() if times > 1]
+    if twice:
+        raise UserError(f"The source '{config.dataset}' lists {len(twice)} ids more than once, e.g. '{twice[0]}'.")
+    return listed
+
+
+@dataclass
+class _Found:
+    """What came of reading photographs: the usable ones with (width, height, sha256, phash), and the others."""
+
+    photos: list[Photo] = field(default_factory=list)
+    facts: list[tuple] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    masks: int = 0
+    mask_problems: Counter[str] = field(default_factory=Counter)
+
+
+def _read(photos: Sequence[Photo], root: Path, config: DataConfig, cache: CacheWriter | None = None) -> _Found:
+    """Read every photograph, into `cache` if there is one; raises UserError where none can be used."""
+    found = _Found()
+    results = ingest_all(photos, root=root, config=config)
+    for photo, result in zip(photos, tqdm(results, "indexing", len(photos), unit="photo"), strict=True):
+        if isinstance(result, str):
+            found.rejected.append((photo.path, result))
+            continue
+        if cache is not None:
+            cache.add(photo.image_id, result.image, result.object_mask, result.parts)
+        found.photos.append(replace(photo, captions=result.captions))
+        found.facts.append((result.width, result.height, result.sha256, result.phash))
+        found.masks += result.object_mask is not None
+        found.mask_problems.update([result.mask_problem] if result.mask_problem else [])
+    if not found.photos:
+        raise UserError(_nothing_left(root, found.rejected))
+    return found
 
 
 def _vocabulary(table: dict[str, Sequence]) -> Vocabulary:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from nbsupport.config import DataConfig
 from nbsupport.data import SOURCES, geometry, images
 from nbsupport.data.records import Photo
-from nbsupport.errors import UnusableImage
+from nbsupport.errors import TooManyPixels, UnusableImage
 
 #: With fewer photographs, starting worker processes takes longer than it saves.
 WORTH_A_POOL = 400
@@ -40,22 +41,29 @@ class Ingested:
     mask_problem: str | None = None
 
 
-def ingest(photo: Photo, *, source: str, root: Path, size: int, fit: str, seed: int = 0) -> Ingested | str:
+def ingest(photo: Photo, *, root: Path, config: DataConfig) -> Ingested | str:
     """Read one photograph; a file that cannot be used gives the reason as a string."""
+    source, size, fit = config.dataset, config.image_size, config.fit
     compose = getattr(SOURCES[source], "compose_captions", None)
     if not photo.captions and compose is None:
         return "no caption"
     try:
         data = images.read_bytes(Path(root) / photo.path)
-        picture = images.decode(data)
+        picture = images.decode(data, config.max_megapixels * 1_000_000)
+    except TooManyPixels as error:
+        return f"{error} (chapter 1: max_megapixels)"
     except UnusableImage as error:
         return str(error)
     width, height = picture.size
     frame = geometry.choose_frame(width, height, photo.box, fit)
     image = geometry.cut_image(picture, frame, size)
     mask, problem = _object_mask(photo, source, root, (height, width))
+    if problem and getattr(SOURCES[source], "MASKS_MUST_FIT", False):
+        return problem
     mask = None if mask is None else geometry.cut_mask(mask, frame, size)
-    captions = photo.captions or compose(Path(root), photo, image, mask, seed)  # a box is too coarse to measure in
+    captions = photo.captions or compose(
+        Path(root), photo, image, mask, config.seed
+    )  # a box is too coarse to measure in
     if mask is None and geometry.clip_box(photo.box, width, height):
         mask = geometry.cut_box(photo.box, frame, size)
         mask = mask if mask.mean() <= BOX_SAYS_NOTHING else None
@@ -99,11 +107,8 @@ def workers_available() -> int:
 def ingest_all(
     photos: Sequence[Photo],
     *,
-    source: str,
     root: Path,
-    size: int,
-    fit: str,
-    seed: int = 0,
+    config: DataConfig,
     workers: int | None = None,
 ) -> Iterator[Ingested | str]:
     """Read photographs in several processes and yield what each gave, in their order.
@@ -111,7 +116,7 @@ def ingest_all(
     Processes are spawned, not forked: a notebook's threads do not survive a fork. Where no process can be started, or
     one dies (out of memory), the rest is read in this one.
     """
-    work = functools.partial(ingest, source=source, root=Path(root), size=size, fit=fit, seed=seed)
+    work = functools.partial(ingest, root=Path(root), config=config)
     workers = workers_available() if workers is None else workers
     done = 0
     if workers > 1 and len(photos) >= WORTH_A_POOL:

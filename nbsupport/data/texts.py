@@ -39,6 +39,34 @@ def decoded(file: Path) -> str:
     raise UserError(f"'{file}' is not UTF-8 text ({problem}). Save it as UTF-8.")
 
 
+def caption_table(content: Any, file: Path) -> dict[str, list[str]]:
+    """File name -> captions, of what a JSON file holds: such a dictionary, or the annotations of COCO captions.
+
+    COCO has ``{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}``. Images without a caption
+    are in the result with an empty list.
+
+    Raises:
+        UserError: of neither form; or annotations of an image that is not listed.
+    """
+    if not isinstance(content, dict):
+        raise UserError(
+            f"'{file}' must hold a dictionary {{file name: [captions]}}, or images and annotations as COCO has them."
+        )
+    if not {"images", "annotations"} <= content.keys():
+        return {name: [value] if isinstance(value, str) else value for name, value in content.items()}
+    try:
+        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        found: dict[str, list[str]] = {name: [] for name in names.values()}
+        for annotation in content["annotations"]:
+            found[names[annotation["image_id"]]].append(str(annotation["caption"]))
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"'{file}' is no COCO caption file ({error!r}): each image needs id and file_name, each annotation the "
+            "image_id of one of them, and a caption. Files of boxes and segments (instances_*.json) have no captions."
+        ) from None
+    return found
+
+
 def read_json(file: Path) -> Any:
     """The content of a JSON file of the user's own, in any encoding that :func:`decoded` reads.
 

@@ -13,9 +13,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from nbsupport.config import TDANetConfig
+from nbsupport.config import TDANetConfig, halvings
 from nbsupport.plots.style import COLOURS, hide_region, picture_grid
-from nbsupport.tdanet.encoder import halvings
 from nbsupport.tdanet.layers import widths
 
 _SHARED, _INPAINTING, _AUXILIARY, _JUDGE = COLOURS["neutral"], COLOURS["fake"], COLOURS["real"], COLOURS["good"]

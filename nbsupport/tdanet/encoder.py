@@ -17,11 +17,6 @@ from nbsupport.tdanet.layers import ResidualLayer, widths
 LAYERS = 7
 
 
-def halvings(image_size: int) -> int:
-    """How often the encoder halves the picture: v_h is 8x8 at 64 and at 128 pixels, 16x16 at 256."""
-    return 3 if image_size < 128 else 4
-
-
 class Encoded(NamedTuple):
     """What a picture became."""
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nbsupport.config import TDANetConfig
+from nbsupport.config import TDANetConfig, halvings
 from nbsupport.errors import UserError
 from nbsupport.tdanet.attention import DualAttention
-from nbsupport.tdanet.encoder import Encoded, ImageEncoder, halvings
+from nbsupport.tdanet.encoder import Encoded, ImageEncoder
 from nbsupport.tdanet.fusion import Fusion, Gaussian, Join
 from nbsupport.tdanet.generator import Generator
 from nbsupport.tdanet.layers import pool_mask, seeded

@@ -19,6 +19,10 @@ from nbsupport.config import Config
 from nbsupport.errors import MissingStage, UserError
 from nbsupport.runs import atomic_path, read_json, write_json
 
+_AGAIN = (
+    "If it belongs to a run, delete it and run the chapter that made it again; if it is a file of your own, name "
+    "weights of this architecture."
+)
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
@@ -38,7 +42,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise UserError(f"'{path}' is damaged ({error}). Delete it and run chapter 4 again.") from error
+        raise UserError(f"'{path}' is damaged ({error}). {_AGAIN}") from error
 
 
 def read_config(path: Path, kind: type[AnyConfig]) -> AnyConfig:
@@ -56,14 +60,12 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], source: object) -> No
     own = module.state_dict()
     for name in sorted(set(weights) ^ set(own)):
         where = "lacks" if name in own else "has, beyond the network,"
-        raise UserError(
-            f"'{source}' does not fit this network: it {where} '{name}'. Delete it and run chapter 4 again."
-        )
+        raise UserError(f"'{source}' does not fit this network: it {where} '{name}'. {_AGAIN}")
     for name, tensor in weights.items():
         if tensor.shape != own[name].shape:
             raise UserError(
                 f"'{source}' does not fit this network: '{name}' is {tuple(tensor.shape)}, expected "
-                f"{tuple(own[name].shape)}. Delete it and run chapter 4 again."
+                f"{tuple(own[name].shape)}. {_AGAIN}"
             )
     module.load_state_dict(weights)
 

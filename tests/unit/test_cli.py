@@ -201,3 +201,24 @@ def test_progress_bars_do_not_flood_a_log():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert "300/300" in done.stderr and done.stderr.count("\r") <= 3
+
+
+def test_a_folder_is_checked_file_by_file(call, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    for number in range(30):
+        blocks = np.random.default_rng(number).integers(0, 256, (6, 6, 3), np.uint8)
+        Image.fromarray(blocks.repeat(10, 0).repeat(10, 1)).save(tmp_path / f"{number}.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "metadata.csv").write_text(
+        "file_name,text\n" + "".join(f"{n}.png,a pattern\n" for n in (*range(30), 99)) + "broken.jpg,x\n"
+    )
+    done = call("data", "folder", "--target", tmp_path)
+    assert done.exit_code == 0, done.output
+    for part in ("e.g. broken.jpg", "the file is missing, e.g. 99.png", "30 photographs", "enough for every chapter"):
+        assert part in done.output.replace("\n", " ")
+    for number in range(10, 30):
+        (tmp_path / f"{number}.png").unlink()
+    few = call("data", "folder", "--target", tmp_path)
+    assert few.exit_code == 1 and "at least 27" in few.stderr.replace("\n", " ")

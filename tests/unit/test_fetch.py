@@ -114,7 +114,7 @@ def test_what_is_not_as_it_should_be_is_refused(server, tmp_path, wrong):
 
 def test_a_wrong_file_in_its_place_is_not_overwritten(server, tmp_path):
     (tmp_path / "a.bin").write_text("something of mine")
-    with pytest.raises(UserError, match="Delete it"):
+    with pytest.raises(UserError, match="Move it away"):
         get(server, tmp_path / "a.bin", sha256=SHA)
     assert (tmp_path / "a.bin").read_text() == "something of mine"
 

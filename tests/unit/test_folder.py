@@ -324,11 +324,10 @@ def test_a_mask_takes_the_size_of_its_photograph_or_is_named_with_both_sizes(roo
     photos = {photo.path: photo for photo in folder.load(root)}
 
     def read(path):
-        return ingest.ingest(photos[path], source="folder", root=root, size=60, fit="stretch")
+        return ingest.ingest(photos[path], root=root, config=DataConfig(dataset="folder", image_size=60, fit="stretch"))
 
     assert read("gate/0.png").object_mask[:30].all() and not read("gate/0.png").object_mask[30:].any()
-    assert read("gate/1.png").object_mask is None
-    assert read("gate/1.png").mask_problem == "the object mask is 20 x 30, the picture 60 x 60"
+    assert read("gate/1.png") == "the object mask is 20 x 30, the picture 60 x 60"
 
 
 def test_latin_1_is_read_and_another_script_is_not_guessed(root, capsys):
@@ -377,3 +376,53 @@ def test_pictures_of_phones_are_read_where_their_decoder_is_installed(tmp_path):
     assert [photo.path for photo in folder.load(root)] == ["a.png", "b.heic"]
     difference = images.read_image(root / "a.png").astype(int) - images.read_image(root / "b.heic")
     assert abs(difference).mean() < 12
+
+
+COCO = {
+    "images": [{"id": 7, "file_name": "0.png"}, {"id": 9, "file_name": "3.png"}, {"id": 11, "file_name": "9.png"}],
+    "annotations": [
+        {"id": 1, "image_id": 9, "caption": "A street."},
+        {"id": 2, "image_id": 7, "caption": "A gate."},
+        {"id": 3, "image_id": 9, "caption": "A wet street."},
+    ],
+}
+
+
+def test_coco_captions_find_the_folder_that_their_files_lie_in(root, tmp_path):
+    file = tmp_path / "captions_val2017.json"
+    file.write_text(json.dumps(COCO))
+    photos = {photo.path: photo.captions for photo in folder.load(root, captions=str(file))}
+    assert photos == {"gate/0.png": ("A gate.",), "street/3.png": ("A street.", "A wet street."), "9.png": ()}
+    file.write_text(json.dumps({"gate/0.png": "one", "street/3.png": ["two", "three"]}))
+    assert [p.captions for p in folder.load(root, captions=str(file))] == [("one",), ("two", "three")]
+
+
+@pytest.mark.parametrize(
+    "content", [["no table"], COCO | {"annotations": [{"image_id": 7, "bbox": [0, 0, 1, 1]}]}, COCO | {"images": []}]
+)
+def test_a_json_file_without_captions_is_named_and_kept(root, tmp_path, content):
+    file = tmp_path / "instances.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="instances.json") as raised:
+        folder.load(root, captions=str(file))
+    assert "elete" not in str(raised.value)
+
+
+def test_larger_photographs_pass_by_option(root):
+    (photo,) = (photo for photo in folder.load(root) if photo.path == "gate/0.png")
+    Image.new("RGB", (1100, 1000)).save(root / "gate" / "0.png")
+    small, large = (DataConfig(dataset="folder", image_size=32, max_megapixels=n) for n in (1, 2))
+    assert "max_megapixels" in ingest.ingest(photo, root=root, config=small)
+    assert ingest.ingest(photo, root=root, config=large).width == 1100
+
+
+def test_a_check_opens_every_file_and_writes_nothing(root, tmp_path):
+    (root / "gate" / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
+    before = sorted(root.rglob("*"))
+    found = index.check(root, DataConfig(dataset="folder", count=0, image_size=32))
+    assert [path for path, _ in found.rejected] == ["gate/broken.jpg"]
+    assert len(found.table["path"]) == 6 and "at least 27" in found.problem
+    assert sorted(root.rglob("*")) == before
+    for number in range(10, 60):
+        photograph(root / "street" / f"{number}.png", number)
+    assert not index.check(root, DataConfig(dataset="folder", count=0, image_size=32)).problem

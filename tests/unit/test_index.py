@@ -174,7 +174,7 @@ def test_count_draws_a_balanced_subset_that_does_not_depend_on_the_order(root):
 def test_processes_give_what_one_process_gives(root, monkeypatch):
     monkeypatch.setattr(ingest, "WORTH_A_POOL", 10)
     photos = [*cub.load(root), Photo("gone", "images/gone.jpg", "x", ("a caption",))]
-    work = {"source": "cub", "root": root, "size": 24, "fit": "box"}
+    work = {"root": root, "config": config(root, image_size=24, fit="box")}
     one, two = (list(ingest.ingest_all(photos, workers=n, **work)) for n in (1, 2))
     assert one[-1] == two[-1] == "the file is missing"
     for a, b in zip(one[:-1], two[:-1], strict=True):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from nbsupport.config import DataConfig
 from nbsupport.data import caption_files, compose, ingest, pets
 from nbsupport.errors import UserError
 
@@ -61,9 +62,21 @@ def test_the_official_split_is_optional(root):
 def captioned(root, seed=0, size=48, **options):
     """The photographs with the captions they get while they are indexed."""
     photos = pets.load(root, **options)
-    results = ingest.ingest_all(photos, source="pets", root=root, size=size, fit="stretch", seed=seed)
+    results = ingest.ingest_all(
+        photos, root=root, config=DataConfig(dataset="pets", image_size=size, fit="stretch", seed=seed)
+    )
     pairs = zip(photos, results, strict=True)
     return [replace(photo, captions=result.captions) for photo, result in pairs if not isinstance(result, str)]
+
+
+def test_coco_captions_are_whole_sentences(root, tmp_path):
+    coco = {
+        "images": [{"id": 1, "file_name": "beagle_3.jpg"}],
+        "annotations": [{"image_id": 1, "caption": "A dog runs over a bridge at night."}],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    photos = {photo.image_id: photo.captions for photo in pets.load(root, captions=str(tmp_path / "coco.json"))}
+    assert photos["beagle_3"] == ("A dog runs over a bridge at night.",) and photos["pug_4"] == ()
 
 
 def test_composed_captions_say_what_is_in_the_picture(root):
