@@ -32,9 +32,10 @@ smoke: $(STAMP)  ## run all chapters at their smallest, a few minutes
 test: $(STAMP)  ## all tests: unit, notebooks, book, browser
 	OMP_WAIT_POLICY=$${OMP_WAIT_POLICY:-passive} $(BIN)/python -m pytest
 
-lint: $(STAMP)  ## check style and formatting
+lint: $(STAMP)  ## check style, formatting and which room imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 format: $(STAMP)  ## mend what lint can mend by itself
 	$(BIN)/ruff check --fix .

@@ -53,7 +53,7 @@ def make_notebook():
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-    from nbsupport.chapters import Chapter
+    from nbsupport.book.chapters import Chapter
 
     def make(folder, name, *code, parameters='run_name = "x"\nsteps = 5  # of work', title="# 1. A title"):
         first = new_code_cell(parameters, metadata={"tags": ["parameters"]})
@@ -68,7 +68,7 @@ def make_notebook():
 @pytest.fixture
 def small_book(tmp_path, monkeypatch, make_notebook) -> Path:
     """A book of its own in a temporary folder: two chapters, two profiles, a table of contents."""
-    from nbsupport import chapters
+    from nbsupport.book import chapters
 
     root = tmp_path / "small_book"
     second = 'run_name = "x"\nsteps = 5\nrates = [0.1]\nnote = None'
@@ -98,8 +98,8 @@ def smoke_run(tmp_path_factory) -> SmokeRun:
 
     A chapter that fails does not fail the fixture: the chapter's own test reports it, those after it say they lack it.
     """
-    from nbsupport import chapters, runner
-    from nbsupport.errors import UserError
+    from nbsupport.book import chapters, runner
+    from nbsupport.core.errors import UserError
     from nbsupport.runs import Run
 
     folder = tmp_path_factory.mktemp("session-runs")

@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from nbsupport import inpainters, masks, rng
+from nbsupport import masks
+from nbsupport.core import rng
+from nbsupport.demo.browser_state import BrowserState
 from nbsupport.evaluation.errors import OUTCOMES
-from nbsupport.widgets.browser_state import BrowserState
+from nbsupport.inpainters import base
 
 EVIL = '</script><img src=x onerror="document.title=\'HACKED\'"> & "bird"'
 DETECTORS = (("sees", 0), ("blind", 0), ("soft_vote", 0))
@@ -39,7 +41,7 @@ def judged(photographs: int = 10, size: int = 32) -> tuple[BrowserState, types.S
     for number in range(photographs):
         original = photograph(number, size)
         output = cv2.GaussianBlur(original, (0, 0), 2)
-        spliced = inpainters.splice(original, output, holes[number])
+        spliced = base.splice(original, output, holes[number])
         if number == 1:
             spliced[-1, -1] = 255 - spliced[-1, -1]
         for arm, picture in (("original", original), ("regenerated", output), ("spliced", spliced)):
@@ -94,7 +96,7 @@ def demo_record(size: int = 32) -> dict[str, object]:
             for name in [*(f"tdanet {c} {s}" for c in range(len(captions)) for s in (0, 1)), "telea"]:
                 count += 1
                 picture = photograph(100 + count, size)
-                output = inpainters.splice(original, picture, hole) if name == "telea" else picture
+                output = base.splice(original, picture, hole) if name == "telea" else picture
                 fills[name] = {"picture": output, "said": {"spliced": said(count), "regenerated": said(500 + count)}}
             coverage = float(hole.mean())
             holes.append(

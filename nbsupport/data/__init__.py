@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from nbsupport.config import DATASETS, DataConfig
-from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.core.errors import ConfigError, UserError, unknown
 from nbsupport.runs import Run, project_root
 
 

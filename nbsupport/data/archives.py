@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from nbsupport.errors import UserError
+from nbsupport.core.errors import UserError
 
 MAX_BYTES = 20 * 2**30  # of all files together, unpacked
 MAX_FILES = 1_000_000

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nbsupport.errors import MissingStage, UserError
-from nbsupport.runs import atomic_path, read_json, write_json
+from nbsupport.core.errors import MissingStage, UserError
+from nbsupport.core.files import atomic_path, read_json, write_json
 
 
 @dataclass(frozen=True)

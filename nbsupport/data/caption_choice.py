@@ -7,7 +7,7 @@ the photograph's own captions. Not here: what the words become (:mod:`.captions`
 import numpy as np
 import pandas as pd
 
-from nbsupport import rng
+from nbsupport.core import rng
 
 _ATTEMPTS = 50
 

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from nbsupport.core.errors import UserError
 from nbsupport.data.texts import caption_table, read_json
-from nbsupport.errors import UserError
 
 _BODY = {
     "body", "coat", "fur", "hair", "ear", "ears", "eye", "eyes", "tail", "leg", "legs", "face", "nose", "paw", "paws",

@@ -14,8 +14,8 @@ from typing import Self
 
 import numpy as np
 
-from nbsupport.errors import UserError
-from nbsupport.runs import read_json, write_json
+from nbsupport.core.errors import UserError
+from nbsupport.core.files import read_json, write_json
 
 # Letters and digits of any script, with inner apostrophes; a hyphen parts words ("black-and-white" is three).
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from nbsupport.rng import generator
+from nbsupport.core.rng import generator
 
 #: Named colours, RGB. Several tones may bear one name, since people name by hue more than by lightness.
 PALETTE: tuple[tuple[str, tuple[int, int, int]], ...] = (

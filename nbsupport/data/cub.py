@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from nbsupport.data.images import read_grey
+from nbsupport.core.errors import UserError
+from nbsupport.core.images import read_grey
 from nbsupport.data.records import Photo, unique_ids
 from nbsupport.data.texts import caption_table, read_json
-from nbsupport.errors import UserError
 
 #: The fifteen parts by their official numbers from 1, for copies of the set without ``parts/parts.txt``.
 PARTS = (

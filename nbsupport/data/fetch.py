@@ -16,8 +16,8 @@ import requests
 from tqdm.auto import tqdm
 
 import nbsupport
+from nbsupport.core.errors import ConfigError, UserError, unknown
 from nbsupport.data.archives import extract
-from nbsupport.errors import ConfigError, UserError, unknown
 
 _CHUNK = 1 << 16  # what a broken connection loses at most
 _TIMEOUT = 30  # seconds without a byte

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nbsupport.core.errors import UserError
+from nbsupport.core.images import read_mask, suffixes
 from nbsupport.data import compose
-from nbsupport.data.images import read_mask, suffixes
 from nbsupport.data.records import Photo, unique_ids
 from nbsupport.data.texts import caption_table, decoded, read_json
 from nbsupport.data.walk import files_below
-from nbsupport.errors import UserError
 
 _HEIF = "convert them to JPEG, or: pip install pillow-heif"
 #: Pictures that are not read, and what to do about it.

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nbsupport.errors import ConfigError, unknown
+from nbsupport.core.errors import ConfigError, unknown
 
 Frame = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the upright picture
 FITS = ("crop", "box", "stretch")

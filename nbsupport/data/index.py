@@ -18,14 +18,15 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from nbsupport.config import SPLITS, DataConfig
+from nbsupport.core.errors import ConfigError, UserError, unknown
+from nbsupport.core.files import atomic_path
 from nbsupport.data import SOURCES, resolve_root, splits
 from nbsupport.data.cache import CacheWriter, ImageCache, writing
 from nbsupport.data.captions import MANY_UNKNOWN, Vocabulary, check_spaced
 from nbsupport.data.ingest import ingest_all
 from nbsupport.data.listing import choose, source_signature
 from nbsupport.data.records import Photo
-from nbsupport.errors import ConfigError, UserError, unknown
-from nbsupport.runs import Run, atomic_path
+from nbsupport.runs import Run
 
 #: One group with more than this share of all photographs is a warning: the splits can no longer be balanced.
 LARGE_GROUP = 0.05

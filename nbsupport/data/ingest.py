@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from nbsupport.config import DataConfig
-from nbsupport.data import SOURCES, geometry, images
+from nbsupport.core import images
+from nbsupport.core.errors import TooManyPixels, UnusableImage
+from nbsupport.data import SOURCES, geometry
 from nbsupport.data.records import Photo
-from nbsupport.errors import TooManyPixels, UnusableImage
 
 #: With fewer photographs, starting worker processes takes longer than it saves.
 WORTH_A_POOL = 400

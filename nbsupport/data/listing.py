@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from nbsupport import rng
 from nbsupport.config import DataConfig
+from nbsupport.core import rng
+from nbsupport.core.errors import UserError
+from nbsupport.core.files import hash_file, read_json, write_json
 from nbsupport.data import SOURCES
 from nbsupport.data.records import Photo
 from nbsupport.data.walk import files_below
-from nbsupport.errors import UserError
-from nbsupport.runs import Run, hash_file, read_json, write_json
+from nbsupport.runs import Run
 
 #: Files that are opened every time; of all others the hash is kept while size, times and inode stay the same.
 _ALWAYS_READ = (".csv", ".jsonl", ".json", ".parquet", ".txt", ".caption", ".pickle", ".xml", ".tsv")

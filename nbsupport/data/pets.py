@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from nbsupport.core.errors import UserError
+from nbsupport.core.images import read_mask
 from nbsupport.data import caption_files, compose
-from nbsupport.data.images import read_mask
 from nbsupport.data.records import Photo, unique_ids
-from nbsupport.errors import UserError
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from nbsupport import rng
-from nbsupport.errors import ConfigError, UserError
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, UserError
 
 _BLOCK = 2048  # rows compared at once: 2048 x 2048 x 8 bytes
 #: Groups that validation and test need each: with fewer, chapters 6 to 8 can neither choose, nor stack, nor compare.

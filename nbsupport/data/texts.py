@@ -1,6 +1,6 @@
 """Text files as people have them: the encoding told from the bytes, JSON with a message about the user's own file.
 
-Not here: files that the package wrote itself; see ``runs.read_json``.
+Not here: files that the package wrote itself; see ``core.files.read_json``.
 """
 
 import json
@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from nbsupport.errors import UserError
+from nbsupport.core.errors import UserError
 
 
 def decoded(file: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from nbsupport.errors import UserError
+from nbsupport.core.errors import UserError
 
 _FLATTEST = 0.01  # log-odds for a standard deviation of logits: what a detector without any skill comes down to
 

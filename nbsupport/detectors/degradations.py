@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from nbsupport import rng
-from nbsupport.errors import ConfigError, unknown
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, unknown
 from nbsupport.pairs.files import Encoding
 
 Condition = Callable[[np.ndarray, int], np.ndarray]  # (H, W, 3) uint8 RGB and a seed -> the same shape

@@ -12,11 +12,11 @@ import pandas as pd
 from scipy.special import expit
 
 from nbsupport.config import ENSEMBLES, EnsembleConfig
+from nbsupport.core.errors import ConfigError, MissingStage, UserError, unknown
 from nbsupport.detectors import scores
 from nbsupport.detectors.ensembles import combiners, folds, storage
 from nbsupport.detectors.ensembles.combiners import Combiner
 from nbsupport.detectors.ensembles.folds import KEYS, matrix
-from nbsupport.errors import ConfigError, MissingStage, UserError, unknown
 from nbsupport.runs import Run
 
 SOFT_VOTE = "soft_vote"

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nbsupport.core.errors import ConfigError
 from nbsupport.detectors import predict
-from nbsupport.errors import ConfigError
 
 FINEST = 8  # cells along the shorter side of a map, if the network has a layer of such a size
 _BATCH = 64

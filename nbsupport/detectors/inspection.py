@@ -4,7 +4,7 @@ The verdict is that of the whole picture, in squares that are resized as the pho
 from (``detectors.views``). A picture of another kind gets none (``detectors.kind``), and one that changes when the
 picture is saved again is *unsure*. The heat map is another question: windows of the detectors' size slide over the
 photograph, and each pixel gets the mean probability of the windows that hold it. Not here: the command
-(``commands.detect``).
+(``cli.detect``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,16 +17,16 @@ import pandas as pd
 from PIL import Image
 from scipy.special import expit
 
-from nbsupport.data import images
+from nbsupport.core import images
+from nbsupport.core.errors import ConfigError, MissingStage, UnusableImage
 from nbsupport.data.walk import files_below
 from nbsupport.detectors import ensemble, predict, scores
 from nbsupport.detectors import kind as kinds
 from nbsupport.detectors import views as view
 from nbsupport.detectors.ensembles import combiners
-from nbsupport.errors import ConfigError, MissingStage, UnusableImage
-from nbsupport.evaluation.calibration import Band, fit_band, trust
-from nbsupport.evaluation.statistics import Interval
 from nbsupport.runs import Run
+from nbsupport.stats.bootstrap import Interval
+from nbsupport.stats.calibration import Band, fit_band, trust
 
 #: A photograph whose shorter side holds fewer windows gets no map (enlarging it would look like a soft fill), and one
 #: whose longer side holds more is made smaller first.
@@ -101,7 +101,7 @@ class Inspector:
     @classmethod
     def of_package(cls, name: str, names: Sequence[str] = ()) -> "Inspector":
         """The soft vote of detectors of the package; raises ConfigError for a name that it does not have."""
-        from nbsupport.pretrained import detectors as packaged
+        from nbsupport.detectors import packaged
 
         trained, table = packaged.load_all(name)
         held = [own.name for own in trained]

@@ -20,10 +20,11 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from nbsupport import pairs
-from nbsupport.detectors import lite0, predict, zoo
-from nbsupport.errors import UserError
-from nbsupport.runs import Run, read_json, write_json
-from nbsupport.training import checkpoints
+from nbsupport.core import checkpoints, lite0
+from nbsupport.core.errors import UserError
+from nbsupport.core.files import read_json, write_json
+from nbsupport.detectors import predict, zoo
+from nbsupport.runs import Run
 
 #: Share of untouched validation photographs that are taken for another kind.
 ALLOWED = 0.05

@@ -1,7 +1,7 @@
 """Trained detectors of a run: load them, ask them.
 
 Logits are calibrated: each detector carries a temperature, a shift and a threshold, fitted on validation photographs,
-and ``sigmoid(logit)`` is the probability that a picture was inpainted. Not here: training (``training.classifier``).
+and ``sigmoid(logit)`` is the probability that a picture was inpainted. Not here: training (``detectors.classifier``).
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from nbsupport.core import device
+from nbsupport.core.errors import ConfigError, MissingStage, UserError, unknown
+from nbsupport.core.files import read_json
 from nbsupport.detectors import zoo
-from nbsupport.errors import ConfigError, MissingStage, UserError, unknown
-from nbsupport.evaluation.calibration import Band
-from nbsupport.runs import Run, read_json
-from nbsupport.training import device
+from nbsupport.runs import Run
+from nbsupport.stats.calibration import Band
 
 BATCH = 256
 _AGAIN = "Delete its weights and run chapter 6 again."

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from nbsupport.errors import MissingStage
+from nbsupport.core.errors import MissingStage
+from nbsupport.core.files import atomic_path
 from nbsupport.pairs.planning import of_arm
-from nbsupport.runs import Run, atomic_path
+from nbsupport.runs import Run
 
 DETECTORS, ENSEMBLES = "scores.parquet", "scores_ensembles.parquet"
 CONDITIONS, STUDIES = "scores_conditions.parquet", "scores_studies.parquet"

@@ -3,7 +3,7 @@
 The space was made for this task: what a stem sees (colours, high-pass residuals or both), whether it keeps the full
 resolution, in which way resolution is given up later (a generator's traces are what aliasing destroys), and how the
 last map becomes a vector (paint in a small hole is an outlier that a mean hides). Not here: the search
-(``training.search``).
+(``detectors.search``).
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from nbsupport.core.errors import ConfigError, unknown
 from nbsupport.detectors.networks import high_pass
-from nbsupport.errors import ConfigError, unknown
 
 #: What can be chosen, and from what.
 SPACE: dict[str, tuple] = {

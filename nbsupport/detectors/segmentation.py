@@ -2,7 +2,8 @@
 
 It is shown the true holes in training, which no detector of the study is, so a heat map that came near it would have
 found out from one bit a picture what this network was told pixel by pixel. It sees the picture and the high-pass
-residuals of the forensic baseline (``networks.high_pass``). Not here: its training (``training.segmentation``).
+residuals of the forensic baseline (``networks.high_pass``). Not here: its
+training (``detectors.segmentation_training``).
 """
 
 from pathlib import Path
@@ -13,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nbsupport.config import SegmentationConfig
+from nbsupport.core import checkpoints
+from nbsupport.core.errors import MissingStage
 from nbsupport.detectors.networks import high_pass
 from nbsupport.detectors.predict import to_tensor
-from nbsupport.errors import MissingStage
 from nbsupport.runs import Run
-from nbsupport.training import checkpoints
 
 NAME = "segmentation"
 _BATCH = 128

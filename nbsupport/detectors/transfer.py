@@ -3,7 +3,7 @@
 A network's parameters are taken in groups from the stem to the head, as timm divides them; a network of our own is one
 group, so that all of this leaves it as it is. Early groups hold what serves every picture and may be given smaller
 learning rates (Howard & Ruder 2018, arXiv 1801.06146, who call it discriminative fine-tuning and gradual unfreezing).
-Frozen batch normalisation keeps its statistics too. Not here: the training loop (``training.classifier``).
+Frozen batch normalisation keeps its statistics too. Not here: the training loop (``detectors.classifier``).
 """
 
 from typing import Literal

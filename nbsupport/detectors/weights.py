@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nbsupport.errors import UserError
+from nbsupport.core.errors import UserError
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """The registry of detectors: one entry for each architecture, one function that builds any of them.
 
 To add a network of timm, add one line to :data:`ZOO`. Every entry becomes a :class:`Detector`: pictures in [-1, 1] in,
-one logit out, so that training, scoring and the demo treat all alike. Not here: training (``training.classifier``),
+one logit out, so that training, scoring and the demo treat all alike. Not here: training (``detectors.classifier``),
 weights files (:mod:`.weights`).
 
 A word on small pictures. Networks made for 224 px halve the resolution early: a ResNet's stem turns 64 px into 16, and
@@ -19,12 +19,12 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from nbsupport.detectors import lite0
+from nbsupport.core import lite0
+from nbsupport.core.errors import ConfigError, UserError, unknown
+from nbsupport.core.rng import seeded
 from nbsupport.detectors.networks import LocalSharpness, PowerSpectrum, ResidualNet
 from nbsupport.detectors.searched import SearchedNet
 from nbsupport.detectors.weights import fill, read
-from nbsupport.errors import ConfigError, UserError, unknown
-from nbsupport.tdanet.layers import seeded
 
 
 class Detector(nn.Module):

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from nbsupport.config import ErrorsConfig
-from nbsupport.detectors import comparison, ensemble
-from nbsupport.evaluation import escape, properties, statistics
+from nbsupport.detectors import ensemble
+from nbsupport.evaluation import comparison, escape, properties
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import Pairs
 from nbsupport.pairs.planning import REAL
 from nbsupport.quality import pixels
+from nbsupport.stats import bootstrap
 
 WRONG = ("miss", "false alarm")
 _CELLS = 4  # a side, of the colour descriptor
@@ -141,7 +142,7 @@ def caption_effects(table: pd.DataFrame, manifest: pd.DataFrame, config: ErrorsC
             if len(both) < escape.FEWEST:
                 continue
             apart = (both[kind] - both["matched"]).to_numpy()
-            found = statistics.bootstrap_groups(
+            found = bootstrap.bootstrap_groups(
                 both.index.get_level_values("group"),
                 lambda weights, apart=apart: weights @ apart / weights.sum(axis=1),
                 config.draws,

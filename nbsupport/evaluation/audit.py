@@ -31,20 +31,20 @@ from sklearn.preprocessing import StandardScaler
 
 from nbsupport import masks as masks_of
 from nbsupport import pairs as pairs_of
-from nbsupport import rng
 from nbsupport.config import EvaluationConfig
+from nbsupport.core import rng
+from nbsupport.core.errors import UserError
+from nbsupport.core.rng import seeded
 from nbsupport.detectors.networks import PowerSpectrum, ResidualNet, high_pass
+from nbsupport.detectors.pair_batches import PairSampler
 from nbsupport.detectors.predict import to_tensor
-from nbsupport.errors import UserError
-from nbsupport.evaluation import metrics
-from nbsupport.evaluation.statistics import Interval
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import Pairs, files
 from nbsupport.pairs.files import Encoding
 from nbsupport.pairs.planning import PARTNERS
 from nbsupport.runs import Run
-from nbsupport.tdanet.layers import seeded
-from nbsupport.training.pair_batches import PairSampler
+from nbsupport.stats import metrics
+from nbsupport.stats.bootstrap import Interval
 
 _BLANK = 127  # grey level put into the hole
 _MARGIN = 4  # pixels around the hole that no probe sees either: filters and blocks reach so far

@@ -3,7 +3,7 @@
 An ensemble can only gain where its members disagree. Four measures of a pair are made of the table of who judged which
 picture rightly: disagreement, Yule's Q, correlation of errors, and Cohen's kappa of being right. The fifth compares the
 logits within each class, since two good detectors agree on what a fake is whatever they look at.
-Not here: whether an ensemble gains (``detectors.ensembles.report``).
+Not here: whether an ensemble gains (``evaluation.ensemble_report``).
 """
 
 from itertools import combinations

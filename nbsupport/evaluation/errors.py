@@ -14,11 +14,13 @@ import pandas as pd
 
 from nbsupport import masks, pairs
 from nbsupport.config import ErrorsConfig, EvaluationConfig
+from nbsupport.core.errors import UserError
+from nbsupport.core.files import atomic_path
 from nbsupport.data import index
-from nbsupport.detectors import comparison, ensemble, scores
-from nbsupport.errors import UserError
-from nbsupport.evaluation import analysis, statistics, strata
-from nbsupport.runs import Run, atomic_path
+from nbsupport.detectors import ensemble, scores
+from nbsupport.evaluation import analysis, comparison, strata
+from nbsupport.runs import Run
+from nbsupport.stats import bootstrap
 
 TABLE = "errors.parquet"
 THRESHOLD = 0.5  # on the calibrated probability
@@ -162,7 +164,7 @@ def shares(table: pd.DataFrame, confidence: float) -> Iterator[dict[str, object]
             members = {"all": own.index} if column is None else own.groupby(column, sort=True).groups
             for category in sorted(members, key=strata.order):
                 rows = members[category]
-                found = statistics.share(said[rows], own.loc[rows, "group"], confidence)
+                found = bootstrap.share(said[rows], own.loc[rows, "group"], confidence)
                 sizes = {"pictures": len(rows), "groups": own.loc[rows, "group"].nunique()}
                 yield {**facts, "by": by, "category": str(category), **found, **sizes}
 
@@ -200,7 +202,7 @@ def contrasts(table: pd.DataFrame, config: EvaluationConfig) -> Iterator[dict[st
         settings = {"draws": config.draws, "seed": config.seed, "confidence": config.confidence}
         for quantity in ("coverage", "hole_l1"):
             values = own[quantity].to_numpy(np.float64)
-            found = statistics.mean_difference(values, missed, own["group"], **settings)
+            found = bootstrap.mean_difference(values, missed, own["group"], **settings)
             means = {name: values[chosen].mean() if chosen.any() else None
                      for name, chosen in (("missed", missed), ("found", ~missed))}  # fmt: skip
             yield {"detector": detector, "seed": seed, "arm": arm, "quantity": quantity, **means, **found}

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from sklearn.neighbors import NearestNeighbors
 
 from nbsupport.config import ErrorsConfig
-from nbsupport.evaluation import metrics, statistics
+from nbsupport.stats import bootstrap, metrics
 
 FEWEST = 12  # fakes; below this nothing is fitted
 WINDOW = 0.3  # share of the fakes in a window of coverage
@@ -24,7 +24,7 @@ POINTS = 15  # windows
 QUALITIES = ("hole_l1", "hole_ssim")
 
 
-def correlation(first: np.ndarray, second: np.ndarray, groups: np.ndarray, config: ErrorsConfig) -> statistics.Interval:
+def correlation(first: np.ndarray, second: np.ndarray, groups: np.ndarray, config: ErrorsConfig) -> bootstrap.Interval:
     """Spearman's rank correlation of (N,) and (N,) with its interval over groups; None without spread."""
     # The ranks are those of the sample; drawn rows keep them, which is a hundred times faster.
     ranks = [rankdata(values) for values in (first, second)]
@@ -36,7 +36,7 @@ def correlation(first: np.ndarray, second: np.ndarray, groups: np.ndarray, confi
             spread = np.sqrt((weights * one**2).sum(1) * (weights * two**2).sum(1))
             return np.where(spread > 0, (weights * one * two).sum(1) / spread, np.nan)
 
-    return statistics.bootstrap_groups(groups, statistic, config.draws, config.seed, config.confidence)
+    return bootstrap.bootstrap_groups(groups, statistic, config.draws, config.seed, config.confidence)
 
 
 def regression(table: pd.DataFrame, quality: str, confidence: float) -> dict[str, float | None]:
@@ -52,7 +52,7 @@ def regression(table: pd.DataFrame, quality: str, confidence: float) -> dict[str
         return empty
     spread = columns.std(axis=0)
     scaled = (columns - columns.mean(axis=0))[:, spread > 0] / spread[spread > 0]
-    codes, count = statistics.codes_of(table["group"])
+    codes, count = bootstrap.codes_of(table["group"])
     if count < 3:
         return empty
     try:
@@ -109,21 +109,21 @@ def crossing(real: pd.DataFrame, fake: pd.DataFrame, config: ErrorsConfig) -> di
     logits, labels = both["logit"].to_numpy(), both["label"].to_numpy()
     middles = np.array([fake["coverage"].iloc[s : s + size].mean() for s in starts])
     members = [np.r_[: len(real), len(real) + s : len(real) + s + size] for s in starts]
-    codes, count = statistics.codes_of(both["group"])
-    draws = np.vstack([np.ones((1, count)), statistics.group_weights(count, min(config.draws, 500), config.seed)])
+    codes, count = bootstrap.codes_of(both["group"])
+    draws = np.vstack([np.ones((1, count)), bootstrap.group_weights(count, min(config.draws, 500), config.seed)])
     curve = np.empty((len(draws), len(starts)))
     for n, chosen in enumerate(members):
-        for begin in range(0, len(draws), statistics.BLOCK):
-            block = slice(begin, begin + statistics.BLOCK)
+        for begin in range(0, len(draws), bootstrap.BLOCK):
+            block = slice(begin, begin + bootstrap.BLOCK)
             curve[block, n] = metrics.weighted_auroc(logits[chosen], labels[chosen], draws[block][:, codes[chosen]])
     where = np.array([_first_reached(middles, row, config.target) for row in curve])
     clipped = np.nan_to_num(np.clip(where, middles[0], middles[-1]), nan=middles[-1])
-    found = statistics.interval(float(clipped[0]), clipped[1:], config.confidence)
+    found = bootstrap.interval(float(clipped[0]), clipped[1:], config.confidence)
     state = "always above" if where[0] == -np.inf else "never" if where[0] == np.inf else "crosses"
     lines = [
         {"coverage": middle, "auroc": value["value"], "low": value["low"], "high": value["high"]}
         for middle, value in (
-            (m, statistics.interval(float(c[0]), c[1:], config.confidence))
+            (m, bootstrap.interval(float(c[0]), c[1:], config.confidence))
             for m, c in zip(middles, curve.T, strict=True)
         )
     ]
@@ -146,7 +146,7 @@ def _first_reached(coverage: np.ndarray, auroc: np.ndarray, target: float) -> fl
     return float(coverage[last] + share * (coverage[last + 1] - coverage[last]))
 
 
-def shared(wrong: pd.DataFrame, groups: np.ndarray, config: ErrorsConfig) -> statistics.Interval:
+def shared(wrong: pd.DataFrame, groups: np.ndarray, config: ErrorsConfig) -> bootstrap.Interval:
     """Share of pictures that *every* detector judges wrongly, minus that share if they erred independently.
 
     wrong: (pictures, detectors) bool; groups: (pictures,).
@@ -158,7 +158,7 @@ def shared(wrong: pd.DataFrame, groups: np.ndarray, config: ErrorsConfig) -> sta
         total = weights.sum(1)
         return weights @ every / total - ((weights @ values) / total[:, None]).prod(axis=1)
 
-    return statistics.bootstrap_groups(groups, statistic, config.draws, config.seed, config.confidence)
+    return bootstrap.bootstrap_groups(groups, statistic, config.draws, config.seed, config.confidence)
 
 
 def neighbours(descriptors: np.ndarray, table: pd.DataFrame) -> np.ndarray:

@@ -8,8 +8,9 @@ the other side *contradicted*, one that holds zero *tie*, and a missing one *too
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nbsupport.errors import MissingStage
+from nbsupport.core.errors import MissingStage
 from nbsupport.runs import Run
+from nbsupport.stats.intervals import format_interval
 
 VERDICTS = ("supported", "contradicted", "tie", "too few")
 #: figure of a finding -> the section of chapter 8 in which it stands.
@@ -52,10 +53,6 @@ def _find(records: list[Mapping[str, Any]], **wanted: Any) -> int | None:
     return next((n for n, r in enumerate(records) if all(r.get(k) == v for k, v in wanted.items())), None)
 
 
-def _number(found: Mapping[str, Any], digits: int = 2) -> str:
-    return f"{found['value']:+.{digits}f} [{found['low']:+.{digits}f}, {found['high']:+.{digits}f}]"
-
-
 def shown(results: Mapping[str, Any]) -> tuple[str, int]:
     """The single detector whose map is talked about: the best on validation, or the first that has a map."""
     best = results["detectors"]["best_on_validation"]
@@ -70,7 +67,7 @@ def _finding(results, question: str, figure: str, source: str | None, expected: 
     empty = {"value": None, "low": None, "high": None}
     found = read(results, source) if source else empty
     said = verdict(found["low"], found["high"], expected) if found["value"] is not None else "too few"
-    number = _number(found) if said != "too few" else ""
+    number = format_interval(found, 2, sign=True) if said != "too few" else ""
     claim = words[said].format(number=number)
     numbers = {"number": found["value"], "low": found["low"], "high": found["high"]}
     place = {"figure": figure, "section": SECTIONS[figure], "source": source}

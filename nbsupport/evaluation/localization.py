@@ -18,15 +18,16 @@ from tqdm.auto import tqdm
 
 from nbsupport import masks as masks_of
 from nbsupport import pairs as pairs_of
-from nbsupport import rng
 from nbsupport.config import LocalizationConfig
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, UserError
+from nbsupport.core.files import atomic_path
 from nbsupport.detectors import heatmaps, predict, segmentation
-from nbsupport.errors import ConfigError, UserError
-from nbsupport.evaluation import statistics
+from nbsupport.detectors.segmentation_training import holes_of
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import Pairs
-from nbsupport.runs import Run, atomic_path
-from nbsupport.training.segmentation import holes_of
+from nbsupport.runs import Run
+from nbsupport.stats import bootstrap
 
 TABLE = "localization.parquet"
 METRICS = ("pointing", "iou", "best_iou", "ap", "inside_density", "ring_density", "inside_minus_ring")
@@ -202,18 +203,18 @@ def measured(run: Run, paired: Pairs, holes: MaskSet, config: LocalizationConfig
     return pd.concat(parts, ignore_index=True)
 
 
-def means(values: np.ndarray, groups: np.ndarray, config: LocalizationConfig) -> list[statistics.Interval]:
+def means(values: np.ndarray, groups: np.ndarray, config: LocalizationConfig) -> list[bootstrap.Interval]:
     """Intervals of the column means of (N, K) over groups (N,); rows that are NaN anywhere are left out."""
     held = np.isfinite(values).all(1)
     if not held.any():
         return [{"value": None, "low": None, "high": None}] * values.shape[1]
-    codes, count = statistics.codes_of(np.asarray(groups)[held])
+    codes, count = bootstrap.codes_of(np.asarray(groups)[held])
     sums, sizes = np.zeros((count, values.shape[1])), np.bincount(codes, minlength=count)
     np.add.at(sums, codes, values[held])
-    weights = statistics.group_weights(count, config.draws, config.seed)
+    weights = bootstrap.group_weights(count, config.draws, config.seed)
     draws = (weights @ sums) / (weights @ sizes)[:, None]
     return [
-        statistics.interval(value, column, config.confidence)
+        bootstrap.interval(value, column, config.confidence)
         for value, column in zip(values[held].mean(0), draws.T, strict=True)
     ]
 

@@ -5,7 +5,7 @@ under three protocols. First as is often done: photographs as the JPEG files the
 out at random, so that a photograph may be in training and its painted twin in the test. Then with one encoder for both
 classes; then split by photograph. All three are measured on each kind of fake, the network's whole output and the
 splice: how much a protocol inflates a number is one question, how much harder one task is than the other is another.
-Not here: the protocol that the book uses (:mod:`.audit`, ``detectors.comparison``).
+Not here: the protocol that the book uses (:mod:`.audit`, ``evaluation.comparison``).
 """
 
 from collections.abc import Callable, Mapping
@@ -18,16 +18,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from nbsupport import pairs as paired
-from nbsupport import rng
 from nbsupport.config import EvaluationConfig
-from nbsupport.detectors.comparison import words
-from nbsupport.errors import ConfigError, unknown
-from nbsupport.evaluation import metrics
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, unknown
 from nbsupport.evaluation.audit import look, seams
-from nbsupport.evaluation.statistics import mean_difference
 from nbsupport.pairs import Pairs
 from nbsupport.pairs.files import Encoding
 from nbsupport.runs import Run
+from nbsupport.stats import metrics
+from nbsupport.stats.bootstrap import mean_difference
+from nbsupport.stats.intervals import format_interval
 
 _TEST_SHARE = 0.25
 #: The kinds of fake, from the easy to the hard one.
@@ -148,9 +148,9 @@ def reading(found: Mapping) -> str:
     hard = [ends[STEPS[number].name, TASKS[1]] for number in (0, -1)]
     easy = ends[STEPS[0].name, TASKS[0]]
     return "\n".join(lines) + (
-        f"\n\nThe most careless number of all, {words(easy)} on `{TASKS[0]}` fakes, and the honest one on `{TASKS[1]}` "
-        f"fakes, {words(hard[1])}, differ by both. On `{TASKS[1]}` fakes alone the protocol moves the accuracy from "
-        f"{words(hard[0])} to {words(hard[1])}."
+        f"\n\nThe most careless number of all, {format_interval(easy)} on `{TASKS[0]}` fakes, and the honest one on "
+        f"`{TASKS[1]}` fakes, {format_interval(hard[1])}, differ by both. On `{TASKS[1]}` fakes alone the protocol "
+        f"moves the accuracy from {format_interval(hard[0])} to {format_interval(hard[1])}."
     )
 
 

@@ -16,7 +16,7 @@ from scipy.stats import fisher_exact, mannwhitneyu
 from sklearn.tree import DecisionTreeClassifier
 from statsmodels.stats.multitest import multipletests
 
-from nbsupport.evaluation import statistics
+from nbsupport.stats import bootstrap
 
 NUMBERS = ("coverage", "brightness", "texture", "gradient", "colourfulness")
 CATEGORIES = ("mask_kind", "position", "part", "species")
@@ -145,7 +145,7 @@ def clusters(
         if wrong[inside].sum() < FEWEST:  # one or two errors are no cluster
             continue
         numbers[inside & wrong] = len(records)
-        found = statistics.share(wrong[inside], table["group"].to_numpy()[inside], confidence)
+        found = bootstrap.share(wrong[inside], table["group"].to_numpy()[inside], confidence)
         facts = {"words": path_words(tree, leaf, columns), "pictures": inside.sum(), "errors": wrong[inside].sum()}
         records.append({"cluster": len(records), **facts, "whole": wrong.mean(), **found})
     return numbers, records

@@ -8,7 +8,7 @@ leaves out one half. Not here: the findings of chapter 8 (:mod:`.findings`).
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from nbsupport.detectors.comparison import words
+from nbsupport.stats.intervals import format_interval
 
 Records = Sequence[Mapping]
 BLUR = "local_sharpness"
@@ -58,7 +58,7 @@ def gap(records: Records) -> str:
     }
     lines = []
     for verdict, meaning in says.items():
-        named = [f"{record['detector']} ({words(record)})" for record in own if record["verdict"] == verdict]
+        named = [f"{record['detector']} ({format_interval(record)})" for record in own if record["verdict"] == verdict]
         if named:
             lines.append(f"- {listed(named)} {meaning}.")
     return "\n".join(lines)
@@ -73,7 +73,7 @@ def blur(left: Records) -> str:
     lines = []
     if base is not None:
         level = "so it is at chance here" if not above_chance(base["before"]) else "without any training"
-        lines.append(f"The blur baseline `{BLUR}` has {words(base['before'])} on spliced fakes, {level}.")
+        lines.append(f"The blur baseline `{BLUR}` has {format_interval(base['before'])} on spliced fakes, {level}.")
     for record in (record for record in own if record is not base):
         after, lost = record["after"], record["verdict"] == "higher"
         if not above_chance(record["before"]):
@@ -84,7 +84,9 @@ def blur(left: Records) -> str:
             meaning = "upside down: it takes the textured hole for more real than the photograph, so it measured blur"
         else:
             meaning = "nothing is shown to be left: what it found was blur"
-        lines.append(f"{record['detector']}: {words(record['before'])} → {words(after)}; {meaning}.")
+        lines.append(
+            f"{record['detector']}: {format_interval(record['before'])} → {format_interval(after)}; {meaning}."
+        )
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -103,7 +105,7 @@ def hard(records: Records, detector: str) -> str:
             meaning = "large holes are the hard ones, against expectation"
         else:
             meaning = "the intervals overlap, so no effect of the size is shown"
-        sizes = " and ".join(f"{words(record['auroc'])} at {record['category']}" for record in (small, large))
+        sizes = " and ".join(f"{format_interval(record['auroc'])} at {record['category']}" for record in (small, large))
         lines.append(f"- `{arm}`: {sizes}; {meaning}.")
     return "\n".join(lines) or "Too few fakes of each size for an answer."
 
@@ -121,7 +123,7 @@ def conditions(records: Records, arm: str) -> str:
         lost = listed(name for name in found if not above_chance(found[name])) if any(
             not above_chance(value) for value in found.values()
         ) else ""  # fmt: skip
-        text = f"- {detector}: {words(clean)} clean, {words(found[worst])} at its worst ({worst})"
+        text = f"- {detector}: {format_interval(clean)} clean, {format_interval(found[worst])} at its worst ({worst})"
         lines.append(text + (f"; not shown to be better than chance under {lost}." if lost else "."))
     return "\n".join(lines)
 
@@ -141,8 +143,8 @@ def sizes(records: Records, arm: str) -> str:
     else:
         meaning = "the intervals overlap, so no gain is shown"
     return (
-        f"On `{arm}` fakes: {words(a)} with {few['training_photographs']:,} photographs, {words(b)} with "
-        f"{many['training_photographs']:,}; {meaning}."
+        f"On `{arm}` fakes: {format_interval(a)} with {few['training_photographs']:,} photographs, "
+        f"{format_interval(b)} with {many['training_photographs']:,}; {meaning}."
     )
 
 
@@ -157,7 +159,7 @@ def matrix(records: Records, arm: str) -> str:
             continue
         for other in (name for name in found if name != met):
             level = "still finds" if above_chance(found[other]) else "is not shown to find"
-            home, away = words(found[met]), words(found[other])
+            home, away = format_interval(found[met]), format_interval(found[other])
             lines.append(f"- trained on {variant}: {home} at home; it {level} fakes by {other}, {away}.")
     return "\n".join(lines) or "The set holds the fakes of one inpainter alone."
 
@@ -180,7 +182,7 @@ def winners(result: Mapping, arms: Sequence[str]) -> str:
             meaning = "there was no other"
         else:
             meaning = f"a tie with {listed(ties)}" if ties else "ahead of every other one"
-        lines.append(f"- **{arm}**: {words(top['auroc'])} by {top['detector']}; {meaning}.")
+        lines.append(f"- **{arm}**: {format_interval(top['auroc'])} by {top['detector']}; {meaning}.")
     return "\n".join(lines)
 
 

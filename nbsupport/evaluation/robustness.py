@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from nbsupport import masks, pairs, rng
+from nbsupport import masks, pairs
 from nbsupport.config import EvaluationConfig, RobustnessConfig
+from nbsupport.core import rng
+from nbsupport.core.errors import MissingStage
 from nbsupport.detectors import degradations, predict, scores
-from nbsupport.errors import MissingStage
-from nbsupport.evaluation import metrics, sharpness
+from nbsupport.evaluation import sharpness
 from nbsupport.pairs.planning import ARMS, choose_photographs, of_arm
 from nbsupport.runs import Run
+from nbsupport.stats import metrics
 
 
 def score(run: Run, config: RobustnessConfig) -> pd.DataFrame:

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from nbsupport import rng
 from nbsupport.config import EvaluationConfig
-from nbsupport.detectors import comparison
+from nbsupport.core import rng
 from nbsupport.detectors.networks import high_pass, window_of
 from nbsupport.detectors.scores import CLEAN
-from nbsupport.evaluation import metrics
+from nbsupport.evaluation import comparison
+from nbsupport.stats import metrics
 
 MATCHED = "sharpness matched"
 ARM = "spliced"

@@ -10,8 +10,8 @@ import pandas as pd
 
 from nbsupport import masks, pairs
 from nbsupport.config import EvaluationConfig
-from nbsupport.evaluation import metrics
 from nbsupport.pairs.planning import REAL
+from nbsupport.stats import metrics
 
 #: Upper ends of the bins of coverage (share of the picture's area) and their names.
 COVERAGE_ENDS = (0.05, 0.10, 0.30, 1.0)

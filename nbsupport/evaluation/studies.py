@@ -4,7 +4,7 @@ Each variant is one detector trained with the common loop. In the matrix it is j
 inpainters of the set, else on those of the inpainters that it learnt from. The scores are kept
 (``scores_studies.parquet``, one row for each picture, variant and condition), so that a new figure never trains or
 scores again; each variant is kept by itself, so that a stopped study goes on where it was. Not here: the main
-comparison of detectors (``training.classifier``, ``detectors.comparison``).
+comparison of detectors (``detectors.classifier``, ``evaluation.comparison``).
 """
 
 import dataclasses
@@ -14,15 +14,16 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from nbsupport import pairs, rng
+from nbsupport import pairs
 from nbsupport.config import DetectorConfig, EvaluationConfig, StudyConfig
-from nbsupport.detectors import degradations, predict, scores, zoo
-from nbsupport.errors import MissingStage
-from nbsupport.evaluation import metrics
+from nbsupport.core import device, rng
+from nbsupport.core.errors import MissingStage
+from nbsupport.core.files import atomic_path, fingerprint
+from nbsupport.detectors import classifier, degradations, predict, scores, zoo
 from nbsupport.pairs import Pairs
 from nbsupport.pairs.planning import of_arm
-from nbsupport.runs import Run, atomic_path, fingerprint
-from nbsupport.training import classifier, device
+from nbsupport.runs import Run
+from nbsupport.stats import metrics
 
 FOLDER = "studies"
 SLOWER = " slower below"  # of a transfer: with discriminative learning rates

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from nbsupport.errors import UserError
-from nbsupport.inpainters import Inpainter
+from nbsupport.core.errors import UserError
+from nbsupport.inpainters.base import Inpainter
 
 #: Side of the square, in sides of the hole's bounding box.
 CONTEXT = 2.0

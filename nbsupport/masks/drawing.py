@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nbsupport import rng
 from nbsupport.config import MASK_KINDS
-from nbsupport.errors import ConfigError, unknown
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, unknown
 from nbsupport.masks import fields, strokes
 
 

@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from nbsupport import rng
 from nbsupport.config import MaskConfig
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, UserError, unknown
+from nbsupport.core.files import atomic_path
 from nbsupport.data import index
-from nbsupport.errors import ConfigError, UserError, unknown
 from nbsupport.masks.drawing import draw, drawable, tolerance
-from nbsupport.runs import Run, atomic_path
+from nbsupport.runs import Run
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import math
 import cv2
 import numpy as np
 
-from nbsupport import rng
+from nbsupport.core import rng
 
 _JOINTS = 12  # points of one stroke
 _SHIFT = 4  # cv2 reads coordinates with this many binary places

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from nbsupport import rng
-from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, UserError, unknown
 from nbsupport.pairs import storage
 from nbsupport.pairs.files import Encoding
 from nbsupport.pairs.store import Pairs

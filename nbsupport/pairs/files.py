@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from nbsupport.errors import ConfigError, UserError
+from nbsupport.core.errors import ConfigError, UserError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}

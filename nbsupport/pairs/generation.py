@@ -16,13 +16,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from nbsupport import inpainters, masks
+from nbsupport import masks
 from nbsupport.config import PairsConfig
+from nbsupport.core.errors import UserError
+from nbsupport.core.files import atomic_path
 from nbsupport.data import index
-from nbsupport.errors import UserError
+from nbsupport.inpainters import base, registry
 from nbsupport.pairs import planning, storage
 from nbsupport.pairs.files import Encoding
-from nbsupport.runs import Run, atomic_path
+from nbsupport.runs import Run
 
 FOLDER = "pairs"
 SHARDS, RECORDS = f"{FOLDER}/shards", f"{FOLDER}/records"
@@ -54,13 +56,13 @@ class Work:
     config: PairsConfig
     images: np.ndarray  # (N, H, W, 3) uint8, the cache of the index
     masks: masks.MaskSet
-    painters: Mapping[str, inpainters.Inpainter]
+    painters: Mapping[str, base.Inpainter]
     tally: Tally = field(default_factory=Tally)
 
     @classmethod
     def open(cls, run: Run, config: PairsConfig) -> "Work":
         """Load photographs and inpainters of a run."""
-        painters = {name: inpainters.create(name, run) for name in config.inpainters}
+        painters = {name: registry.create(name, run) for name in config.inpainters}
         return cls(run.path, config, index.load(run).cache.images, masks.load(run), painters)
 
     def planned(self, number: int) -> pd.DataFrame:
@@ -150,7 +152,7 @@ def _paint(work: Work, table: pd.DataFrame, first: int, tally: Tally) -> list[by
             tally.seconds_fill += time.perf_counter() - begin
             begin = time.perf_counter()
             for n, call in enumerate(batch["call"]):
-                spliced = inpainters.splice(photographs[n], output[n], holes[n])
+                spliced = base.splice(photographs[n], output[n], holes[n])
                 for position in positions[call]:
                     arm = arms[position]
                     if arm == "spliced_reencoded":

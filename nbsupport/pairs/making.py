@@ -16,14 +16,15 @@ import pyarrow.parquet as pq
 
 from nbsupport import masks
 from nbsupport.config import PairsConfig
+from nbsupport.core.errors import ConfigError, UserError
+from nbsupport.core.files import atomic_path, fingerprint, read_json, write_json
 from nbsupport.data import index
-from nbsupport.errors import ConfigError, UserError
 from nbsupport.pairs import files, generation, planning, storage, store, workers
 from nbsupport.pairs.generation import CACHE, FOLDER, MANIFEST, RECORDS, Tally, Work, record_path
 from nbsupport.pairs.store import Pairs
 from nbsupport.pairs.summary import summary
 from nbsupport.pairs.verification import verify
-from nbsupport.runs import Run, Stage, atomic_path, fingerprint, read_json, write_json
+from nbsupport.runs import Run, Stage
 
 _PATIENCE = 600.0  # seconds without any news from another rank
 

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from nbsupport import inpainters, rng
 from nbsupport.config import PairsConfig
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, unknown
 from nbsupport.data import caption_choice
-from nbsupport.errors import ConfigError, unknown
+from nbsupport.inpainters import registry
 from nbsupport.pairs.files import Encoding
 from nbsupport.pairs.storage import shard_name
 
@@ -74,8 +75,8 @@ def check(config: PairsConfig) -> None:
     """Raise :class:`ConfigError` for what cannot be: an unknown inpainter, no real or no fake arm, a lossless copy."""
     for name in config.inpainters:
         kind = re.split("[:@]", name)[0]
-        if name not in inpainters.NAMES and kind not in ("tdanet", *inpainters.PREFIXES):
-            raise ConfigError(unknown("inpainter", name, inpainters.NAMES))
+        if name not in registry.NAMES and kind not in ("tdanet", *registry.PREFIXES):
+            raise ConfigError(unknown("inpainter", name, registry.NAMES))
     if {ARMS[arm] for arm in config.arms} != {"real", "fake"}:
         raise ConfigError(f"PairsConfig.arms must hold real and fake ones, got {config.arms!r}.")
     if Encoding.parse(config.reencode).lossless and {"reencoded", "spliced_reencoded"} & set(config.arms):

@@ -20,8 +20,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nbsupport.errors import UserError
-from nbsupport.runs import atomic_path
+from nbsupport.core.errors import UserError
+from nbsupport.core.files import atomic_path
 
 #: storage -> what a shard's name ends in.
 SUFFIXES: dict[str, str] = {"files": "", "tar": ".tar", "parquet": ".parquet"}

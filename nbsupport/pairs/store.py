@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nbsupport.config import SPLITS, PairsConfig
-from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.core.errors import ConfigError, UserError, unknown
 from nbsupport.pairs import files, planning, storage
 from nbsupport.pairs.generation import CACHE, FOLDER, MANIFEST
 from nbsupport.pairs.planning import ARMS

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from nbsupport import inpainters
 from nbsupport.config import SPLITS
+from nbsupport.inpainters import classical
 from nbsupport.masks import MaskSet
 from nbsupport.pairs.generation import Tally
 from nbsupport.pairs.store import Pairs
@@ -71,7 +71,7 @@ def differences(pairs: Pairs, masks: MaskSet) -> pd.DataFrame:
         for n, image_id, hole in zip(rows, table["image_id"], holes, strict=True):
             original = pairs.cache[position[image_id]]
             distance = np.abs(original.astype(np.int16) - pairs.cache[n])
-            plain = np.abs(original.astype(np.int16) - inpainters.mean_colour(original, hole))
+            plain = np.abs(original.astype(np.int16) - classical.mean_colour(original, hole))
             outside = distance[~hole]
             records.append(
                 (distance[hole].mean() / 127.5, plain[hole].mean() / 127.5, outside.mean() / 127.5,

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from nbsupport import masks
+from nbsupport.core.errors import UserError
 from nbsupport.data import index as indices
-from nbsupport.errors import UserError
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import files, planning, storage, store
 from nbsupport.pairs.files import Encoding

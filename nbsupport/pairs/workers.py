@@ -18,7 +18,7 @@ import torch
 from tqdm.auto import tqdm
 
 from nbsupport.config import PairsConfig
-from nbsupport.errors import UserError
+from nbsupport.core.errors import UserError
 from nbsupport.pairs import generation
 from nbsupport.pairs.generation import Tally, Work
 from nbsupport.runs import Run

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from nbsupport.detectors import comparison
+from nbsupport.evaluation import comparison
 from nbsupport.pairs import Pairs
 from nbsupport.plots.style import COLOURS, picture_grid
 
@@ -27,7 +27,7 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     """Loss on training and validation pictures, and validation AUROC, by epoch; the epoch that was kept is ringed.
 
     Args:
-        logs: label -> training log (``training.classifier.log``).
+        logs: label -> training log (``detectors.classifier.log``).
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
     for name, (colour, marker) in _looks(list(logs)).items():

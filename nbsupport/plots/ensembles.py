@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nbsupport.detectors import comparison, ensemble
+from nbsupport.detectors import ensemble
+from nbsupport.evaluation import comparison
 from nbsupport.plots.detectors import MARKERS, PALETTE
 from nbsupport.plots.style import COLOURS
 

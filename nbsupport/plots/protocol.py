@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
-from nbsupport.detectors import comparison
+from nbsupport.evaluation import comparison
 from nbsupport.plots.detectors import MARKERS, PALETTE
 from nbsupport.plots.evaluation import nothing
 from nbsupport.plots.style import COLOURS

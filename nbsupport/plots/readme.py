@@ -6,9 +6,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from nbsupport import masks
+from nbsupport.core.files import atomic_path
 from nbsupport.data import synthetic
 from nbsupport.plots import style
-from nbsupport.runs import atomic_path
 
 _PARTS = ("crown", "belly", "wing", "tail", "back")
 _POINTS = {"wing": ("left wing", "right wing")}  # the points that CUB names where the captions say "wing"

@@ -11,10 +11,10 @@ from matplotlib import patheffects
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 
+from nbsupport.core.files import atomic_path
 from nbsupport.data import synthetic
 from nbsupport.data.synthetic import BirdParameters
 from nbsupport.plots import style
-from nbsupport.runs import atomic_path
 
 _PLURAL = {"wing": "wings", "leg": "legs"}
 _LIGHT = ("white", "yellow", "tan", "pink")  # written in dark letters

@@ -11,6 +11,8 @@ import itables
 import pandas as pd
 from IPython.display import HTML
 
+from nbsupport.stats.intervals import format_interval, verdict
+
 
 def readable(name: str) -> str:
     """The name of a method or measure for a figure.
@@ -24,26 +26,6 @@ def readable(name: str) -> str:
              "hole_l1": "L1", "hole_psnr": "PSNR", "hole_ssim": "SSIM", "hole_tv": "TV",
              "hole_tv_photograph": "TV of the photograph"}  # fmt: skip
     return known.get(name, name.replace("_", " "))
-
-
-def spoken(interval: Mapping, digits: int = 3, share: bool = False) -> str:
-    """An interval in words: ``0.123 (0.110 to 0.140)``; a share as a percentage; a dash where there is none.
-
-    >>> spoken({"value": 0.5, "low": 0.25, "high": 0.75}, share=True)
-    '50% (25% to 75%)'
-    """
-    if interval["value"] is None:
-        return "–"
-    form = ".0%" if share else f".{digits}f"
-    low, high = ("?" if interval[end] is None else format(interval[end], form) for end in ("low", "high"))
-    return f"{interval['value']:{form}} ({low} to {high})"
-
-
-def verdict(interval: Mapping, above: str = "better", below: str = "worse", tie: str = "a tie") -> str:
-    """What a difference with its interval allows to say: `above` 0, `below` 0, or a `tie` when 0 lies within."""
-    if interval["low"] is None or interval["low"] <= 0 <= interval["high"]:
-        return tie
-    return above if interval["low"] > 0 else below
 
 
 def agreement(correlation: float) -> str:
@@ -80,7 +62,9 @@ def measures_table(measures: Mapping[str, Mapping[str, Mapping]], names: Mapping
         for kind, own in kinds.items():
             label = readable(method) + (f", {kind} caption" if kind != "none" else "")
             digits = {name: 1 if "psnr" in name else 3 for name in names}
-            rows[label] = {head: spoken(own[name], digits[name]) for name, head in names.items() if name in own}
+            rows[label] = {
+                head: format_interval(own[name], digits[name]) for name, head in names.items() if name in own
+            }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -96,7 +80,7 @@ def caption_table(effects: Mapping[str, Mapping[str, Mapping]], names: Mapping[s
             if name in own:
                 held = own[name]
                 p_values = {test: _p_value(held[key]) for test, key in (("t-test", "t_test"), ("Wilcoxon", "wilcoxon"))}
-                rows.append({"measure": label, "instead": kind, "costs": spoken(held, 4), **p_values})
+                rows.append({"measure": label, "instead": kind, "costs": format_interval(held, 4), **p_values})
     return pd.DataFrame(rows)
 
 

@@ -6,8 +6,9 @@ its tables into numbers for ``results/*.json``. Not here: filling (``nbsupport.i
 tell (``nbsupport.evaluation``).
 """
 
+from nbsupport.data.synthetic.regions import birds_of
 from nbsupport.quality import ablation
-from nbsupport.quality.attributes import attribute_accuracy, attribute_summary, birds_of
+from nbsupport.quality.attributes import attribute_accuracy, attribute_summary
 from nbsupport.quality.comparison import (
     ALL_BASELINES,
     BASELINES,

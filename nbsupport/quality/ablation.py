@@ -1,7 +1,7 @@
 """What a trained TDANet loses when one idea of the paper is switched off in filling, without training again.
 
 The same photographs, centre holes, captions and noise; only one box is disturbed. An idea whose loss changes nothing
-does nothing in these weights. Not here: trainings without an idea (``training.recipe.ABLATIONS``).
+does nothing in these weights. Not here: trainings without an idea (``book.recipe.ABLATIONS``).
 """
 
 from collections.abc import Callable, Mapping
@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from nbsupport import rng
+from nbsupport.core import rng
+from nbsupport.core.errors import UserError
+from nbsupport.core.tensors import to_uint8
 from nbsupport.data.index import Dataset
-from nbsupport.errors import UserError
-from nbsupport.inpainters import TDANetInpainter, to_uint8
+from nbsupport.inpainters.tdanet import TDANetInpainter
 from nbsupport.quality.comparison import centre_holes, pick_captions
 from nbsupport.quality.intervals import mean_interval
 from nbsupport.quality.pixels import hole_l1

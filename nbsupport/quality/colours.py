@@ -12,27 +12,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nbsupport import rng
+from nbsupport.core import rng
 from nbsupport.data import geometry, synthetic
 from nbsupport.data.index import Dataset
 from nbsupport.data.synthetic import COLOURED_PARTS, BirdParameters, part_colours
 from nbsupport.data.synthetic.parameters import contrasting
+from nbsupport.data.synthetic.regions import FEWEST_PIXELS, cut_regions
 
-#: A part of fewer visible pixels than this is not asked for.
-FEWEST_PIXELS = 4
 _CALIBRATION_BIRDS = 168  # 14 for each colour of the plumage, 24 for each of bills and legs
-
-
-def cut_regions(
-    params: BirdParameters, source: int, frame: geometry.Frame, size: int, marks: bool = False
-) -> dict[str, np.ndarray]:
-    """Part -> where it is to be seen in the cached picture: (size, size) bool, cut as object masks are.
-
-    Args:
-        source: side of the drawn picture in pixels. frame: what the cache took of it. marks: see `part_region`.
-    """
-    regions = synthetic.part_regions(params, source, marks)
-    return {part: geometry.cut_mask(region, frame, size) for part, region in regions.items()}
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from nbsupport import inpainters, masks, rng
+from nbsupport import masks
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, unknown
 from nbsupport.data import caption_choice
 from nbsupport.data.index import Dataset
-from nbsupport.errors import ConfigError, unknown
+from nbsupport.inpainters import base, classical, registry
 from nbsupport.quality.perceptual import Perceptual
 from nbsupport.quality.pixels import hole_l1, measures
 
@@ -26,7 +28,7 @@ CENTRE_COVERAGE = 0.25
 #: What :func:`compare` sets the network beside by default: fast ones.
 BASELINES = ("mean_colour", "telea")
 #: What :func:`evaluate` sets it beside by default.
-ALL_BASELINES = inpainters.CLASSICAL
+ALL_BASELINES = classical.CLASSICAL
 #: Which caption a network is given: the photograph's own, another photograph's, or "".
 KINDS = ("matched", "mismatched", "empty")
 #: The caption kind of a method that reads none.
@@ -70,7 +72,7 @@ class Fill:
 
 def fills(
     dataset: Dataset,
-    methods: Mapping[str, inpainters.Inpainter],
+    methods: Mapping[str, base.Inpainter],
     rows: np.ndarray,
     seed: int = 0,
     captions: Sequence[str] = KINDS,
@@ -85,7 +87,7 @@ def fills(
         methods: name in the table -> inpainter. One that reads captions fills once for each kind, others once.
         seed: of the choice of captions and of the noise.
         captions: some of :data:`KINDS`.
-        baselines: names for :func:`nbsupport.inpainters.create`, filled beside `methods`.
+        baselines: names for :func:`nbsupport.inpainters.registry.create`, filled beside `methods`.
         splice: put the fill into the untouched photograph, as a user sees it; False: the network's whole output.
         batch_size: photographs at a time.
 
@@ -98,13 +100,13 @@ def fills(
     rows = np.asarray(rows)
     matched, mismatched = pick_captions(dataset, rows, seed)
     texts = {"matched": matched, "mismatched": mismatched, "empty": [""] * len(rows), NO_CAPTION: [""] * len(rows)}
-    painters = {name: inpainters.create(name) for name in baselines} | {
-        name: inpainters.checked(painter) for name, painter in methods.items()
+    painters = {name: registry.create(name) for name in baselines} | {
+        name: base.checked(painter) for name, painter in methods.items()
     }
     plan = [
         (name, kind)
         for name, painter in painters.items()
-        for kind in (captions if inpainters.reads_captions(painter) else (NO_CAPTION,))
+        for kind in (captions if base.reads_captions(painter) else (NO_CAPTION,))
     ]
     with tqdm(total=len(rows) * len(plan), desc="judging", unit="fill", leave=False) as bar:
         for start in range(0, len(rows), batch_size):
@@ -114,14 +116,14 @@ def fills(
             seeds = [rng.torch_seed(seed, "fill", int(row)) for row in rows[part]]  # the same noise for every caption
             for name, kind in plan:
                 output = painters[name].fill(images, holes, texts[kind][part], seeds=seeds)
-                output = inpainters.splice(images, output, holes) if splice else output
+                output = base.splice(images, output, holes) if splice else output
                 yield Fill(rows[part], name, kind, images, output, holes)
                 bar.update(len(images))
 
 
 def compare(
     dataset: Dataset,
-    model_inpainter: inpainters.Inpainter,
+    model_inpainter: base.Inpainter,
     rows: np.ndarray,
     seed: int = 0,
     baselines: Sequence[str] = BASELINES,
@@ -146,7 +148,7 @@ def compare(
 
 def evaluate(
     dataset: Dataset,
-    methods: Mapping[str, inpainters.Inpainter],
+    methods: Mapping[str, base.Inpainter],
     rows: np.ndarray,
     seed: int = 0,
     captions: Sequence[str] = KINDS,

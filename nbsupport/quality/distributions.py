@@ -19,12 +19,13 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
+from nbsupport.core import lite0
+from nbsupport.core.errors import ConfigError, UserError, unknown
+from nbsupport.core.rng import seeded
 from nbsupport.data.index import Dataset
-from nbsupport.errors import ConfigError, UserError, unknown
-from nbsupport.inpainters import Inpainter
+from nbsupport.inpainters.base import Inpainter
 from nbsupport.quality import weights
 from nbsupport.quality.comparison import ALL_BASELINES, KINDS, fills
-from nbsupport.tdanet.layers import seeded
 
 FEATURES = ("inception", "efficientnet_lite0")
 LITE0_SIZE = 224
@@ -69,19 +70,15 @@ class _Lite0(nn.Module):
     """EfficientNet-Lite0 up to its pooling, enlarging its pictures itself."""
 
     def __init__(self) -> None:
-        from nbsupport.detectors import zoo  # imported here: timm takes a second, and training needs none of it
-
         super().__init__()
-        self.detector, _ = zoo.create("efficientnet_lite0", weights="imagenet", image_size=LITE0_SIZE)
+        self.body = lite0.network()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """images: (B, 3, H, W) uint8 -> (B, 1280) float32."""
         size = (LITE0_SIZE, LITE0_SIZE)
         pictures = interpolate(images.float(), size=size, mode="bicubic", antialias=True, align_corners=False)
         pictures = pictures.clamp(0, 255) / 127.5 - 1
-        body = self.detector.body
-        maps = body.forward_features(pictures * self.detector.scale + self.detector.shift)
-        return body.forward_head(maps, pre_logits=True)
+        return self.body.forward_head(self.body.forward_features(pictures), pre_logits=True)
 
 
 def _load(which: str) -> tuple[str, nn.Module]:

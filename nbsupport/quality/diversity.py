@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from nbsupport import inpainters, rng
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError
 from nbsupport.data.index import Dataset
-from nbsupport.errors import ConfigError
+from nbsupport.inpainters import base
 from nbsupport.quality.comparison import centre_holes, pick_captions
 from nbsupport.quality.perceptual import Perceptual
 from nbsupport.quality.pixels import hole_l1
@@ -22,7 +23,7 @@ from nbsupport.quality.pixels import hole_l1
 
 def sample_diversity(
     dataset: Dataset,
-    inpainter: inpainters.Inpainter,
+    inpainter: base.Inpainter,
     rows: np.ndarray,
     seed: int = 0,
     samples: int = 5,
@@ -46,7 +47,7 @@ def sample_diversity(
     """
     if samples < 2:
         raise ConfigError(f"Diversity compares samples with each other: samples must be at least 2, got {samples}.")
-    rows, painter = np.asarray(rows), inpainters.checked(inpainter)
+    rows, painter = np.asarray(rows), base.checked(inpainter)
     captions, _ = pick_captions(dataset, rows, seed)
     pairs = list(combinations(range(samples), 2))
     columns: dict[str, list[np.ndarray]] = {"hole_l1": []} | ({perceptual.name: []} if perceptual else {})
@@ -58,7 +59,7 @@ def sample_diversity(
         for sample in range(samples):
             seeds = [rng.torch_seed(seed, "diversity", sample, int(row)) for row in rows[part]]
             output = painter.fill(images, holes, captions[part], seeds=seeds)
-            drawn.append(inpainters.splice(images, output, holes))
+            drawn.append(base.splice(images, output, holes))
         columns["hole_l1"].append(np.mean([hole_l1(drawn[a], drawn[b], holes) for a, b in pairs], axis=0))
         if perceptual:
             columns[perceptual.name].append(np.mean([perceptual(drawn[a], drawn[b]) for a, b in pairs], axis=0))

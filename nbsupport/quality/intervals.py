@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nbsupport import rng
-from nbsupport.errors import UserError
+from nbsupport.core import rng
+from nbsupport.core.errors import UserError
 from nbsupport.quality.comparison import KINDS, NO_CAPTION
 
 #: The columns of :func:`~.comparison.evaluate`'s table that name a row; all others are measures.

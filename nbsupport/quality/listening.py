@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nbsupport import inpainters, rng
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.data import synthetic
 from nbsupport.data.index import Dataset
-from nbsupport.data.synthetic import BirdParameters
-from nbsupport.errors import ConfigError, UserError
-from nbsupport.evaluation.statistics import share
+from nbsupport.data.synthetic import BirdParameters, regions
+from nbsupport.inpainters import base
 from nbsupport.quality import attributes, colours
-from nbsupport.training import retrieval
-from nbsupport.training.matching import TrainedMatching
+from nbsupport.stats.bootstrap import share
+from nbsupport.tdanet import retrieval
+from nbsupport.tdanet.damsm import TrainedMatching
 
 
 def caption_found(
@@ -96,7 +97,7 @@ def result_r_precision(
 
 def five_captions(
     dataset: Dataset,
-    inpainter: inpainters.Inpainter,
+    inpainter: base.Inpainter,
     row: int,
     hole: np.ndarray,
     captions: Sequence[str],
@@ -113,8 +114,8 @@ def five_captions(
     images = np.repeat(dataset.cache.batch([row]), count, axis=0)
     holes = np.repeat(np.asarray(hole)[None], count, axis=0)
     seeds = [rng.torch_seed(seed, "fill", int(row))] * count
-    outputs = inpainters.checked(inpainter).fill(images, holes, list(captions), seeds=seeds)
-    return inpainters.splice(images, outputs, holes)
+    outputs = base.checked(inpainter).fill(images, holes, list(captions), seeds=seeds)
+    return base.splice(images, outputs, holes)
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Recoloured:
 def recoloured(
     dataset: Dataset,
     birds: Mapping[str, BirdParameters],
-    inpainter: inpainters.Inpainter,
+    inpainter: base.Inpainter,
     row: int,
     part: str,
     seed: int = 0,
@@ -148,13 +149,13 @@ def recoloured(
 ) -> Recoloured:
     """Paint a part of a synthetic bird for its true caption, for `edited` captions of other colours, and for none.
 
-    Args: birds: see ``attributes.birds_of``. part: one of COLOURED_PARTS.
+    Args: birds: see ``regions.birds_of``. part: one of COLOURED_PARTS.
 
     Raises:
         UserError: too little of the part is to be seen in this picture to read its colour.
     """
     params = attributes.bird_of(dataset, birds, row)
-    reader, found = colours.reader_of(dataset, row), attributes.hidden_parts(dataset, params, row, (part,))
+    reader, found = colours.reader_of(dataset, row), regions.hidden_parts(dataset, params, row, (part,))
     if not found or part not in reader.tones:
         raise UserError(f"Too little of the {part} is to be seen in photograph {row}. Choose another part or bird.")
     hidden = found[0]

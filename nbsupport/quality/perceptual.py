@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from nbsupport.errors import ConfigError, UserError, unknown
+from nbsupport.core.errors import ConfigError, UserError, unknown
+from nbsupport.core.rng import seeded
 from nbsupport.quality import weights
-from nbsupport.tdanet.layers import seeded
 
 SMALLEST = 64
 NAMES = ("st_lpips_alex", "lpips_alex", "st_lpips_vgg")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy.ndimage import uniform_filter1d
 
-from nbsupport.errors import UserError
+from nbsupport.core.errors import UserError
 
 #: SSIM looks at windows of 11 x 11 and mirrors 5 pixels at the border.
 SMALLEST = 11

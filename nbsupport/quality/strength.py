@@ -1,4 +1,4 @@
-"""What it is worth, and what it costs, to exaggerate the caption (``inpainters.TDANetInpainter.caption_strength``).
+"""What it is worth, and what it costs, to exaggerate the caption (``tdanet.TDANetInpainter.caption_strength``).
 
 A network that hedges moves its fill a little in the direction that the caption asks for. Going on in that direction
 shows whether it had understood. The error of ordinary fills with true captions says what is paid for it.
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from tqdm.auto import tqdm
 
-from nbsupport import inpainters, rng
+from nbsupport.core import rng
 from nbsupport.data.index import Dataset
 from nbsupport.data.synthetic import BirdParameters
+from nbsupport.inpainters import base
 from nbsupport.quality.attributes import attribute_accuracy, attribute_summary
 from nbsupport.quality.comparison import centre_holes, pick_captions
 from nbsupport.quality.intervals import mean_interval
@@ -21,7 +22,7 @@ from nbsupport.quality.pixels import hole_l1
 
 def strengths(
     dataset: Dataset,
-    painter: inpainters.Inpainter,
+    painter: base.Inpainter,
     rows: np.ndarray,
     chosen: Sequence[float],
     birds: Mapping[str, BirdParameters] | None = None,
@@ -30,15 +31,15 @@ def strengths(
     """Fill the same holes with each strength of the caption.
 
     Args:
-        painter: a (checked) :class:`~nbsupport.inpainters.TDANetInpainter`; its strength is set back at the end.
+        painter: a (checked) :class:`~nbsupport.inpainters.tdanet.TDANetInpainter`; its strength is set back at the end.
         rows: of the index. chosen: strengths, 1 is the network as it is.
-        birds: of synthetic photographs (``attributes.birds_of``); without them no colours are read.
+        birds: of synthetic photographs (``regions.birds_of``); without them no colours are read.
 
     Returns:
         for each strength ``strength``, ``hole_l1``: {value, low, high} on centre holes with true captions, and with
         `birds` ``accuracy``: ``true`` and ``edited`` -> {value, low, high}, and ``chance``.
     """
-    inner = painter.inner if isinstance(painter, inpainters.Checked) else painter
+    inner = painter.inner if isinstance(painter, base.Checked) else painter
     before, records = inner.caption_strength, []
     rows = np.asarray(rows)
     images, groups = dataset.cache.batch(rows), dataset.index["group"].to_numpy()[rows]

@@ -2,7 +2,7 @@
 
 A machine without a connection must not wait minutes for a number that can be had another way, nor try again for every
 batch. What failed is remembered until the process ends. Files go where torch.hub keeps its own, so that what another
-program has fetched is found. Not here: weights that travel in a package (:mod:`nbsupport.detectors.lite0`).
+program has fetched is found. Not here: weights that travel in a package (:mod:`nbsupport.core.lite0`).
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import requests
 import torch
 
-from nbsupport.errors import UserError
+from nbsupport.core.errors import UserError
 
 _PATIENCE = 5  # seconds for the server's first word
 _failed: dict[str, str] = {}

@@ -5,26 +5,10 @@ convolutions leave a grid in the picture (Odena et al. 2016, distill.pub/2016/de
 in a layer, which costs half the memory traffic; ``faithful`` keeps the transposed convolutions of the released code.
 """
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
-
-from nbsupport import rng
-
-
-@contextlib.contextmanager
-def seeded(seed: int, *keys: object) -> Iterator[None]:
-    """Run a block with torch's random numbers drawn from ``(seed, *keys)``; the global state is put back afterwards.
-
-    For what takes no generator of its own: the first weights of a layer, dropout.
-    """
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(rng.torch_seed(seed, *keys))
-        yield
 
 
 def widths(base: int, largest: int, levels: int) -> list[int]:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from nbsupport.config import TDANetConfig, halvings
-from nbsupport.errors import UserError
+from nbsupport.core.errors import UserError
+from nbsupport.core.rng import seeded
 from nbsupport.tdanet.attention import DualAttention
 from nbsupport.tdanet.encoder import Encoded, ImageEncoder
 from nbsupport.tdanet.fusion import Fusion, Gaussian, Join
 from nbsupport.tdanet.generator import Generator
-from nbsupport.tdanet.layers import pool_mask, seeded
+from nbsupport.tdanet.layers import pool_mask
 from nbsupport.tdanet.text import Text, TextEncoder
 
 
@@ -33,7 +34,7 @@ class Painted:
 
 
 class TDANet(nn.Module):
-    """The network of the paper; build it under `layers.seeded` to fix its first weights, or by :func:`create`."""
+    """The network of the paper; build it under `rng.seeded` to fix its first weights, or by :func:`create`."""
 
     def __init__(self, config: TDANetConfig) -> None:
         super().__init__()

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from nbsupport.core.tensors import to_tensor
 from nbsupport.data.captions import tokenise
 from nbsupport.data.index import Dataset
 from nbsupport.tdanet.layers import pool_mask
 from nbsupport.tdanet.model import Painted, TDANet
-from nbsupport.training.batches import to_tensor
 
 #: The boxes of the paper's figure: attribute of the network -> what the figure calls it.
 BOXES = {

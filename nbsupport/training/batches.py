@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nbsupport import masks, rng
+from nbsupport import masks
+from nbsupport.core import rng
+from nbsupport.core.errors import UserError
+from nbsupport.core.tensors import to_tensor
 from nbsupport.data.index import Dataset
-from nbsupport.errors import UserError
 
 if TYPE_CHECKING:
     from nbsupport.training.named_parts import NamedParts
@@ -36,11 +38,6 @@ class Batch:
         """Every `processes`-th picture from `rank` on: one process's part of the batch."""
         mine = slice(rank, None, processes)
         return Batch(*(part[mine] for part in vars(self).values()))
-
-
-def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float in [-1, 1], channels_last (the bytes already lie so)."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).to(device).float().div(127.5).sub(1)
 
 
 class Sampler:

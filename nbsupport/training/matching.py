@@ -1,209 +1,35 @@
-"""DAMSM pre-training: a text encoder and a small image encoder learn which caption belongs to which photograph.
+"""DAMSM pre-training: a text encoder and an image encoder learn which caption belongs to which photograph.
 
-Source: AttnGAN (arXiv 1711.10485, section 3.2). TDANet takes over the text encoder, and uses both encoders as its
-matching loss. Departure: AttnGAN's image encoder is Inception-v3 at 299 pixels; here it is EfficientNet-Lite0 with its
-ImageNet weights (whose features stand still and are computed once for each photograph), or a small network trained from
-scratch. Not here: TDANet's own training.
+Not here: the encoders and where they come from (``tdanet.damsm``), TDANet's own training.
 """
 
-import itertools
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-import timm
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from nbsupport import rng
-from nbsupport.config import Config, MatchingConfig, between
+from nbsupport.config import MatchingConfig
+from nbsupport.core import checkpoints, device, rng
+from nbsupport.core.errors import UserError
+from nbsupport.core.files import atomic_path
+from nbsupport.core.rng import seeded
+from nbsupport.core.tensors import to_tensor
 from nbsupport.data import index
 from nbsupport.data.captions import Vocabulary
 from nbsupport.data.index import Dataset
-from nbsupport.detectors import lite0
-from nbsupport.errors import UserError
-from nbsupport.runs import Run, atomic_path
-from nbsupport.tdanet import losses
-from nbsupport.tdanet.layers import seeded
-from nbsupport.tdanet.text import Text, TextEncoder
-from nbsupport.training import checkpoints, device, retrieval
-from nbsupport.training.batches import Batch, Sampler, to_tensor
+from nbsupport.runs import Run
+from nbsupport.tdanet import retrieval
+from nbsupport.tdanet import weights as stored
+from nbsupport.tdanet.damsm import Matcher, MatchingWeights, TrainedMatching
+from nbsupport.training.batches import Batch, Sampler
 
-WEIGHTS, LOG = "checkpoints/matching.safetensors", "matching_log.csv"
+LOG = "matching_log.csv"
 STATE = "checkpoints/matching_state.pt"  # what a stopped training needs
 SAVE_EVERY = 20.0  # seconds between the states that a killed training continues from
-
-
-class SmallTrunk(nn.Module):
-    """Six convolutions from 64x64 pixels to 8x8 regions; trained along.
-
-    Args: channels: width at half resolution.
-    """
-
-    frozen = False
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        width = (3, channels, 2 * channels, 4 * channels)
-        self.region_channels = self.summary_channels = width[-1]
-        stages = []
-        for before, after in itertools.pairwise(width):
-            # Batch normalisation: photographs are told apart by their colours, which group normalisation takes away.
-            stages += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.LeakyReLU(0.1)]
-            stages += [nn.Conv2d(after, after, 3, padding=1), nn.BatchNorm2d(after), nn.LeakyReLU(0.1)]
-        self.layers = nn.Sequential(*stages)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images: (B, 3, H, W) float in [-1, 1]. Returns (B, C, 8, 8) and the mean over the regions (B, C) float32."""
-        features = self.layers(_resized(images, 64))
-        return features, features.float().mean(dim=(2, 3))
-
-
-class LiteTrunk(nn.Module):
-    """EfficientNet-Lite0 with ImageNet weights, as it is: regions from its fifth stage, a summary of several stages.
-
-    The summary is the mean of the last features and, since captions speak of colours and places, which the last
-    features forget, the means of four quarters and the deviation of each channel of the first, second, third and fifth
-    stage.
-
-    Raises UserError when the weights are not installed.
-    """
-
-    frozen = True
-    SIDE = 160  # pixels
-    STAGES = (0, 1, 2, 4)
-    WIDTHS = (16, 24, 40, 112)
-
-    def __init__(self, imagenet: bool) -> None:
-        super().__init__()
-        self.network = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
-        if imagenet:
-            weights = lite0.load()
-            if weights is None:
-                raise UserError(f"The image trunk efficientnet_lite0 needs its ImageNet weights:  {lite0.INSTALL}")
-            self.network.load_state_dict({k: v for k, v in weights.items() if not k.startswith("classifier")})
-        self.requires_grad_(False)
-        self.region_channels, self.summary_channels = 112, 5 * sum(self.WIDTHS) + 1280
-        self.train(False)
-
-    def train(self, mode: bool = True) -> "LiteTrunk":
-        """Stays in evaluation mode: its batch statistics are ImageNet's."""
-        return super().train(False)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images: (B, 3, H, W) float in [-1, 1]. Returns (B, 112, 10, 10) and (B, 2240) float32."""
-        net = self.network
-        features = net.bn1(net.conv_stem(_resized(images, self.SIDE)))
-        summary = []
-        for number, stage in enumerate(net.blocks):
-            features = stage(features)
-            if number in self.STAGES:
-                quarters = F.adaptive_avg_pool2d(features, 2).flatten(1)
-                summary += [quarters.float(), features.float().std(dim=(2, 3))]
-            if number == self.STAGES[-1]:
-                regions = features
-        summary.append(net.bn2(net.conv_head(features)).float().mean(dim=(2, 3)))
-        return regions, torch.cat(summary, dim=1)
-
-
-def _resized(images: Tensor, side: int) -> Tensor:
-    if images.shape[-2:] == (side, side):
-        return images
-    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
-
-
-class MatchingImageEncoder(nn.Module):
-    """A trunk, and what turns its features into the text's space: regions and one vector for the picture.
-
-    Args: trunk; text_channels: D, that of the words it is compared with; dropout: of the trunk's features.
-    """
-
-    def __init__(self, trunk: nn.Module, text_channels: int, dropout: float) -> None:
-        super().__init__()
-        self.trunk, self.dropout = trunk, nn.Dropout(dropout)
-        frozen = trunk.frozen  # features of a network that was trained for something else: brought to one scale
-        self.region_norm = nn.BatchNorm2d(trunk.region_channels, affine=False) if frozen else nn.Identity()
-        self.summary_norm = nn.BatchNorm1d(trunk.summary_channels, affine=False) if frozen else nn.Identity()
-        self.regions = nn.Conv2d(trunk.region_channels, text_channels, 1)
-        self.picture = nn.Linear(trunk.summary_channels, text_channels)
-
-    def project(self, features: Tensor, summary: Tensor) -> tuple[Tensor, Tensor]:
-        """From a trunk's (B, C, h, w) and (B, K) to regions (B, D, h w) and picture (B, D), float32."""
-        regions = self.regions(self.dropout(self.region_norm(features.float())))
-        return regions.flatten(2).float(), self.picture(self.dropout(self.summary_norm(summary.float()))).float()
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images: (B, 3, H, W) float in [-1, 1], any size. Returns regions (B, D, N) and picture (B, D), float32."""
-        return self.project(*self.trunk(images))
-
-
-@dataclass(frozen=True)
-class MatchingWeights(Config):
-    """What it takes to build the two encoders again: the training's parameters and the size of the vocabulary."""
-
-    text_channels: int = between(256, 16, 2048)
-    word_channels: int = between(128, 8, 2048)
-    recurrent: Literal["gru", "lstm"] = "gru"
-    image_trunk: Literal["small", "efficientnet_lite0"] = "small"
-    image_channels: int = between(32, 4, 512)
-    dropout: float = between(0.0, 0.0, 0.9)
-    caption_length: int = between(18, 4, 128)
-    vocabulary_size: int = between(2, 2, 10_000_000)
-    gamma_words: float = 4.0
-    gamma_sentence: float = 5.0
-    gamma_match: float = 10.0
-    steps: int = between(0, 0, 10_000_000)
-
-
-class Matcher(nn.Module):
-    """Both encoders and the two scores between them.
-
-    Args: imagenet: give an EfficientNet trunk its ImageNet weights, for a training; else they come with a checkpoint.
-    """
-
-    def __init__(self, config: MatchingWeights, imagenet: bool = False) -> None:
-        super().__init__()
-        self.config = config
-        self.text = TextEncoder(config.vocabulary_size, config.word_channels, config.text_channels, config.recurrent)
-        lite = config.image_trunk == "efficientnet_lite0"
-        trunk = LiteTrunk(imagenet) if lite else SmallTrunk(config.image_channels)
-        self.image = MatchingImageEncoder(trunk, config.text_channels, config.dropout)
-
-    def loss(self, images: Tensor, text: Text, photographs: Tensor) -> tuple[Tensor, Tensor]:
-        """Word loss and sentence loss of a batch: scalars >= 0, log(B) at chance.
-
-        Args: images (B, 3, H, W) float in [-1, 1]; text: the encoded captions, B of them; photographs: (B,) int64,
-            two entries of the same photograph are not held against each other.
-        """
-        return self.compare(*self.image(images), text, photographs)
-
-    def compare(
-        self, regions: Tensor, picture: Tensor, text: Text, photographs: Tensor, word_pairs: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """As :meth:`loss`, from the image encoder's output: regions (B, D, N), picture (B, D).
-
-        The word loss costs the square of the batch; `word_pairs` > 0 takes it over that many pairs from the start.
-        """
-        c, some = self.config, slice(word_pairs or None)
-        words, present = text.words[some].float(), text.present[some]
-        by_words = losses.word_scores(regions[some], words, present, c.gamma_words, c.gamma_sentence)
-        by_sentence = losses.sentence_scores(picture, text.sentence.float())
-        return tuple(losses.matching_loss(s, photographs[: len(s)], c.gamma_match) for s in (by_words, by_sentence))
-
-
-@dataclass(frozen=True)
-class TrainedMatching:
-    """The two encoders, their vocabulary, the losses as they fell, and the retrieval result."""
-
-    model: Matcher
-    vocabulary: Vocabulary
-    log: pd.DataFrame
-    result: dict
 
 
 def fit(run: Run, config: MatchingConfig) -> TrainedMatching:
@@ -223,15 +49,13 @@ def fit(run: Run, config: MatchingConfig) -> TrainedMatching:
                 Matcher(MatchingWeights(vocabulary_size=len(dataset.vocabulary), **sizes), imagenet=True)
             )
         if config.start_from:
-            from nbsupport.pretrained import matching as packaged  # which imports this module
-
-            packaged.start(model, config.start_from, dataset.vocabulary)
+            stored.start_matching(model, config.start_from, dataset.vocabulary)
         log = _train(model, dataset, config, place, run / STATE, stage.fingerprint)
         with atomic_path(run / LOG) as temporary:
             log.to_csv(temporary, index=False)
-        checkpoints.save_weights(run / WEIGHTS, model.state_dict(), model.config)
+        checkpoints.save_weights(run / stored.MATCHING_WEIGHTS, model.state_dict(), model.config)
         run.write_result("matching", {"steps": config.steps, **retrieval.r_precision(model, dataset, config.seed)})
-        stage.outputs(WEIGHTS, "checkpoints/matching.json", LOG, "results/matching.json")
+        stage.outputs(stored.MATCHING_WEIGHTS, "checkpoints/matching.json", LOG, "results/matching.json")
         stage.note(
             weights="trained" if config.steps or config.start_from else "untrained",
             device=str(place.device),
@@ -245,8 +69,8 @@ def load(run: Run) -> TrainedMatching:
     """The trained encoders of a run, in evaluation mode on the CPU; MissingStage when chapter 4 has not been run."""
     run.require("matching")
     with seeded(0):  # the first weights are overwritten, but drawing them must not move the global state
-        model = Matcher(checkpoints.read_config(run / WEIGHTS, MatchingWeights))
-    checkpoints.load_into(model, run / WEIGHTS)
+        model = Matcher(checkpoints.read_config(run / stored.MATCHING_WEIGHTS, MatchingWeights))
+    checkpoints.load_into(model, run / stored.MATCHING_WEIGHTS)
     log = pd.read_csv(run / LOG)
     return TrainedMatching(model.eval(), index.load(run).vocabulary, log, run.result("matching"))
 

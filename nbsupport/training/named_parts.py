@@ -12,14 +12,14 @@ import numpy as np
 
 from nbsupport.data import synthetic
 from nbsupport.data.index import Dataset
-from nbsupport.data.synthetic import BirdParameters
+from nbsupport.data.synthetic import BirdParameters, regions
 from nbsupport.quality import attributes
 
 
 class NamedParts:
     """Draws holes over whole parts, each with a caption that names the colour of that part.
 
-    Args: dataset: of synthetic birds. birds: image_id -> parameters, as ``attributes.birds_of`` gives them.
+    Args: dataset: of synthetic birds. birds: image_id -> parameters, as ``regions.birds_of`` gives them.
     """
 
     def __init__(self, dataset: Dataset, birds: Mapping[str, BirdParameters]) -> None:
@@ -32,7 +32,7 @@ class NamedParts:
             bird = attributes.bird_of(self.dataset, self.birds, row)
             texts = self.dataset.index["captions"].iloc[row]
             found = []
-            for hidden in attributes.hidden_parts(self.dataset, bird, row):
+            for hidden in regions.hidden_parts(self.dataset, bird, row):
                 naming = [text for text in texts if synthetic.names_colour(text, bird, hidden.part)]
                 if naming:
                     found.append((np.packbits(hidden.hole), naming))

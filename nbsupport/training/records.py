@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from nbsupport.runs import Run, atomic_path
+from nbsupport.core.files import atomic_path
+from nbsupport.runs import Run
 
 SAMPLES = "figures/samples"
 

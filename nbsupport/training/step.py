@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from nbsupport import rng
 from nbsupport.config import TrainingConfig
-from nbsupport.errors import UserError
+from nbsupport.core import rng
+from nbsupport.core.errors import UserError
+from nbsupport.core.rng import seeded
 from nbsupport.quality.perceptual import Perceptual
-from nbsupport.tdanet import losses
-from nbsupport.tdanet.layers import seeded
+from nbsupport.tdanet import damsm, losses
 from nbsupport.tdanet.model import Painted, TDANet
-from nbsupport.training import adversary, matching
+from nbsupport.training import adversary
 from nbsupport.training.batches import Batch
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Trainer:
         UserError: a process would have no picture of a batch, or none for the auxiliary path.
     """
 
-    def __init__(self, model: TDANet, matcher: matching.Matcher, config: TrainingConfig, fabric: "Fabric") -> None:
+    def __init__(self, model: TDANet, matcher: damsm.Matcher, config: TrainingConfig, fabric: "Fabric") -> None:
         self.config, self.fabric, self.step = config, fabric, 0
         if 0 < self._with_auxiliary < fabric.world_size or config.batch_size < fabric.world_size:
             raise UserError(

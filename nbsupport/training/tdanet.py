@@ -17,17 +17,19 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from nbsupport import inpainters, pretrained, quality, rng
+from nbsupport import quality
 from nbsupport.config import TDANetConfig, TrainingConfig
+from nbsupport.core import checkpoints, device, rng
+from nbsupport.core.errors import ConfigError
 from nbsupport.data import index
 from nbsupport.data.captions import MANY_UNKNOWN, Vocabulary
 from nbsupport.data.index import Dataset
-from nbsupport.errors import ConfigError
+from nbsupport.inpainters import base, tdanet
 from nbsupport.runs import Run
-from nbsupport.tdanet.layers import seeded
+from nbsupport.tdanet import damsm, weights
 from nbsupport.tdanet.model import TDANet, create
 from nbsupport.tdanet.text import words_of
-from nbsupport.training import checkpoints, device, matching, records
+from nbsupport.training import matching, records
 from nbsupport.training.batches import Sampler
 from nbsupport.training.named_parts import NamedParts
 from nbsupport.training.step import Trainer
@@ -35,7 +37,7 @@ from nbsupport.training.step import Trainer
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-WEIGHTS, STATE, LOG = "checkpoints/tdanet.safetensors", "checkpoints/tdanet_state.pt", "tdanet_log.csv"
+STATE, LOG = "checkpoints/tdanet_state.pt", "tdanet_log.csv"
 BEST = "checkpoints/tdanet_best.safetensors"
 #: Share of the training pictures without any hole: the arm ``reconstructed`` of chapter 5 asks for such a repainting,
 #: and a network that never saw one paints something wild.
@@ -79,9 +81,9 @@ def fit(run: Run, config: TrainingConfig, watch: Callable[[pd.DataFrame], None] 
         log = _train(run, watch, trainer, stage.fingerprint)
         if config.patience and (run / BEST).exists():
             checkpoints.load_into(trainer.average.module, run / BEST)
-        checkpoints.save_weights(run / WEIGHTS, trainer.average.module.state_dict(), trainer.model.config)
+        checkpoints.save_weights(run / weights.WEIGHTS, trainer.average.module.state_dict(), trainer.model.config)
         run.write_result("tdanet", _judge(log, trainer, index.load(run)))
-        stage.outputs(WEIGHTS, "checkpoints/tdanet.json", LOG, "results/tdanet.json")
+        stage.outputs(weights.WEIGHTS, "checkpoints/tdanet.json", LOG, "results/tdanet.json")
         stage.note(
             text_encoder=run.record("matching")["notes"].get("weights"),
             device=str(fabric.device),
@@ -104,28 +106,28 @@ def _trainer(run: Run, config: TrainingConfig, fabric: "Fabric") -> Trainer:
 
 
 def _start(model: TDANet, source: str, vocabulary: Vocabulary) -> None:
-    """Take the weights of an earlier training: a file, or a name of ``nbsupport.pretrained``.
+    """Take the weights of an earlier training: a file, or a name of ``tdanet.weights``.
 
     A file must be of the same vocabulary. Weights of the package come with theirs: a word that both know keeps what was
     learnt of it, any other begins as it was drawn.
     """
-    if source not in pretrained.names():
+    if source not in weights.names():
         if not Path(source).exists():
             raise ConfigError(
                 f"There are no weights '{source}' to start from: neither a file nor a name of the weights that come "
-                f"with the package ({', '.join(pretrained.names())})."
+                f"with the package ({', '.join(weights.names())})."
             )
         checkpoints.load_into(model, source)
         return
-    other, words = pretrained.load(source)
+    other, words = weights.load(source)
     if (unknown := words.unknown_share(vocabulary.words[2:])) > MANY_UNKNOWN:
         print(f"[tdanet] {unknown:.0%} of this run's words are unknown to the weights {source}: these begin untrained.")
-    weights, key = other.state_dict(), "text.embedding.weight"
-    weights[key] = words_of(weights[key], words, model.text.embedding.weight, vocabulary)
-    checkpoints.fill(model, weights, source)
+    state, key = other.state_dict(), "text.embedding.weight"
+    state[key] = words_of(state[key], words, model.text.embedding.weight, vocabulary)
+    checkpoints.fill(model, state, source)
 
 
-def build(dataset: Dataset, matcher: matching.Matcher, config: TrainingConfig) -> TDANet:
+def build(dataset: Dataset, matcher: damsm.Matcher, config: TrainingConfig) -> TDANet:
     """The untrained network for a data set, with the pre-trained text encoder in it."""
     text = matcher.config
     model = create(
@@ -151,17 +153,8 @@ def build(dataset: Dataset, matcher: matching.Matcher, config: TrainingConfig) -
     return model
 
 
-def load(run: Run) -> tuple[TDANet, Vocabulary]:
-    """The trained network of a run (evaluation mode, on the CPU) and its vocabulary; MissingStage before chapter 4."""
-    run.require("tdanet")
-    with seeded(0):  # the first weights are overwritten, but drawing them must not move the global state
-        model = TDANet(checkpoints.read_config(run / WEIGHTS, TDANetConfig))
-    checkpoints.load_into(model, run / WEIGHTS)
-    return model.eval(), index.load(run).vocabulary
-
-
 def _load(run: Run) -> TrainedTDANet:
-    model, vocabulary = load(run)
+    model, vocabulary = weights.load_run(run)
     return TrainedTDANet(model, vocabulary, pd.read_csv(run / LOG), run.result("tdanet"))
 
 
@@ -249,14 +242,14 @@ def _look(run: Run, trainer: Trainer, dataset: Dataset, log: records.Log, last: 
     captions, _ = quality.pick_captions(dataset, rows, trainer.config.seed)
     output = painter(trainer, dataset.vocabulary).fill(images, holes, captions, seeds=[int(row) for row in rows])
     shown = np.where(holes[..., None], np.uint8(128), images)
-    picture = records.grid([shown, inpainters.splice(images, output, holes), output, images])
+    picture = records.grid([shown, base.splice(images, output, holes), output, images])
     records.save_grid(run, picture, trainer.step)
     log.add_picture("hole, filled, whole output, photograph", picture, trainer.step)
 
 
-def painter(trainer: Trainer, vocabulary: Vocabulary) -> inpainters.TDANetInpainter:
+def painter(trainer: Trainer, vocabulary: Vocabulary) -> tdanet.TDANetInpainter:
     """The moving average of a training as an inpainter; it stays in evaluation mode, the trained network does not."""
-    return inpainters.TDANetInpainter(trainer.average.module, vocabulary, trainer.config.precision)
+    return tdanet.TDANetInpainter(trainer.average.module, vocabulary, trainer.config.precision)
 
 
 def validation_l1(trainer: Trainer, dataset: Dataset, most: int = 128) -> float | None:

@@ -16,9 +16,9 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from nbsupport.demo.browser import ErrorBrowser  # noqa: E402
+from nbsupport.demo.browser_state import BrowserState  # noqa: E402
 from nbsupport.evaluation.errors import OUTCOMES  # noqa: E402
-from nbsupport.widgets.browser import ErrorBrowser  # noqa: E402
-from nbsupport.widgets.browser_state import BrowserState  # noqa: E402
 
 LIMIT = 0.3  # seconds
 ARMS = ("original", "regenerated", "spliced")

@@ -27,11 +27,15 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 from detector_data import make_pairs  # noqa: E402
 
 from nbsupport import pairs  # noqa: E402
-from nbsupport.detectors import predict, zoo  # noqa: E402
+from nbsupport.core import device  # noqa: E402
+from nbsupport.detectors import (  # noqa: E402
+    classifier,  # noqa: E402
+    predict,
+    zoo,
+)
+from nbsupport.detectors.pair_batches import PairSampler  # noqa: E402
 from nbsupport.pairs import files  # noqa: E402
 from nbsupport.runs import Run  # noqa: E402
-from nbsupport.training import classifier, device  # noqa: E402
-from nbsupport.training.pair_batches import PairSampler  # noqa: E402
 
 BATCH, PHOTOGRAPHS = 32, 120
 

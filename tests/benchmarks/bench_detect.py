@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nbsupport import status
-from nbsupport.data import images
+from nbsupport.book import status
+from nbsupport.core import images
 from nbsupport.detectors import inspection
 
 

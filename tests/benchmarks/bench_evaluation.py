@@ -15,7 +15,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from nbsupport.config import EvaluationConfig  # noqa: E402
-from nbsupport.detectors import comparison  # noqa: E402
+from nbsupport.evaluation import comparison  # noqa: E402
 
 
 def score_table(pictures: int, detectors: int) -> pd.DataFrame:

@@ -25,8 +25,9 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from nbsupport import masks, rng  # noqa: E402
+from nbsupport import masks  # noqa: E402
 from nbsupport.config import MASK_KINDS  # noqa: E402
+from nbsupport.core import rng  # noqa: E402
 
 COVERAGE = (0.04, 0.35)
 

@@ -23,11 +23,11 @@ import numpy as np
 import pandas as pd
 
 from nbsupport import masks, pairs
+from nbsupport.book import recipe
 from nbsupport.config import DataConfig, MaskConfig, PairsConfig
 from nbsupport.pairs import generation, planning
 from nbsupport.pairs.store import Pairs
 from nbsupport.runs import Run
-from nbsupport.training import recipe
 
 TRIPLE = ("original", "regenerated", "spliced")
 

@@ -21,10 +21,11 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from nbsupport.config import TDANetConfig, TrainingConfig
-from nbsupport.inpainters import TDANetInpainter
-from nbsupport.tdanet.layers import seeded
+from nbsupport.core import device
+from nbsupport.core.rng import seeded
+from nbsupport.inpainters.tdanet import TDANetInpainter
+from nbsupport.tdanet import damsm
 from nbsupport.tdanet.model import create
-from nbsupport.training import device, matching
 from nbsupport.training.batches import Batch
 from nbsupport.training.step import Trainer
 
@@ -103,7 +104,7 @@ def main() -> None:
 
     def trainer(precision: str) -> Trainer:
         with seeded(0):
-            matcher = matching.Matcher(matching.MatchingWeights(vocabulary_size=500, image_channels=16))
+            matcher = damsm.Matcher(damsm.MatchingWeights(vocabulary_size=500, image_channels=16))
         network = TDANetConfig(image_size=options.size, vocabulary_size=500, preset=options.preset, **sizes)
         return Trainer(create(network, 0), matcher, config, device.fabric(precision))
 

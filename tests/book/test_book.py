@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nbsupport import book, chapters, pages
-from nbsupport.errors import UserError
+from nbsupport.book import build, chapters, pages
+from nbsupport.core.errors import UserError
 from nbsupport.runs import Run, project_root
 
 PAGES = chapters.toc_pages()
@@ -20,7 +20,7 @@ def built(smoke_run, tmp_path_factory):
     """The folder of the built book's pages."""
     if smoke_run.error:
         pytest.fail(f"there is no complete run to build from: {smoke_run.error}")
-    return book.build(smoke_run.run, tmp_path_factory.mktemp("book")).parent
+    return build.build(smoke_run.run, tmp_path_factory.mktemp("book")).parent
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ def test_a_broken_link_is_an_error(smoke_run, tmp_path, monkeypatch):
     """The builder itself: a warning must fail it, and the message must say where."""
     if smoke_run.error:
         pytest.skip("there is no complete run to build from")
-    staged = book.stage
+    staged = build.stage
 
     def stage_and_break(run, folder):
         staged(run, folder)
@@ -91,13 +91,13 @@ def test_a_broken_link_is_an_error(smoke_run, tmp_path, monkeypatch):
             (folder / "notebooks" / f"{name}.ipynb").unlink()
         return folder
 
-    monkeypatch.setattr(book, "stage", stage_and_break)
+    monkeypatch.setattr(build, "stage", stage_and_break)
     with pytest.raises(UserError, match="nobody1999"):
-        book.build(smoke_run.run, tmp_path / "out")
+        build.build(smoke_run.run, tmp_path / "out")
     assert not (tmp_path / "out" / "html").exists()
 
 
 def test_an_empty_run_builds_nothing(tmp_path):
     with pytest.raises(UserError, match="python -m nbsupport run"):
-        book.build(Run(tmp_path / "empty"), tmp_path / "out")
+        build.build(Run(tmp_path / "empty"), tmp_path / "out")
     assert not (tmp_path / "out" / "src").exists()

@@ -15,7 +15,7 @@ import pytest
 from pages_data import demo_record, hole_of, judged, photograph
 from PIL import Image
 
-from nbsupport.pages import FRAME, assets, demo_page, error_browser
+from nbsupport.book.pages import FRAME, assets, demo_page, error_browser
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

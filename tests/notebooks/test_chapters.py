@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nbsupport import chapters, runner
-from nbsupport.chapters import source
+from nbsupport.book import chapters, runner
+from nbsupport.book.chapters import source
 
 CHAPTERS = chapters.all_chapters()
 CHECKS = Path(__file__).parent / "checks"

@@ -4,11 +4,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from nbsupport import rng
 from nbsupport.config import MaskConfig, PairsConfig
+from nbsupport.core import rng
+from nbsupport.core.files import atomic_path
 from nbsupport.pairs import COLUMNS
 from nbsupport.pairs.store import CACHE, MANIFEST
-from nbsupport.runs import Run, atomic_path
+from nbsupport.runs import Run
 
 ARMS = ("original", "regenerated", "spliced")
 

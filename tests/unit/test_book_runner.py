@@ -9,10 +9,12 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
-from nbsupport import book, chapters, runner, runs, status
-from nbsupport.chapters import Chapter
+from nbsupport import runs
+from nbsupport.book import build, chapters, runner, status
+from nbsupport.book.chapters import Chapter
 from nbsupport.config import MaskConfig
-from nbsupport.errors import ConfigError, UserError
+from nbsupport.core import files
+from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.runs import Run
 
 # --- what is asked for ---------------------------------------------------------------------------------------------
@@ -171,15 +173,15 @@ def test_a_chapter_runs_once_and_again_when_something_changed(small_book, runs_f
 
 def test_a_chapter_is_stale_when_one_before_it_ran_with_other_parameters(small_book, runs_folder):
     run, (first, second) = Run("a"), chapters.all_chapters()
-    runs.write_json(
+    files.write_json(
         runner.executed_path(run, first), {"metadata": {"nbsupport": {"made_from": {"parameters": {"steps": 1}}}}}
     )
     dependencies = runner.made_from(run, second, {}, [first, second])
-    runs.write_json(
+    files.write_json(
         runner.executed_path(run, second), {"metadata": {"nbsupport": {"made_from": dependencies, "stages_left": []}}}
     )
     assert runner.is_current(run, second, {}, [first, second])
-    runs.write_json(
+    files.write_json(
         runner.executed_path(run, first), {"metadata": {"nbsupport": {"made_from": {"parameters": {"steps": 2}}}}}
     )
     assert not runner.is_current(run, second, {}, [first, second])
@@ -189,7 +191,7 @@ def test_a_raising_cell_fails_loudly_and_leaves_the_notebook(tmp_path, runs_fold
     chapter = make_notebook(tmp_path, "03_bad", "x = 1", 'raise ValueError("the third\\nreason")', "print('never')")
     run = Run("a")
     old = runner.executed_path(run, chapter)
-    runs.write_json(old, {"the last": "good one"})
+    files.write_json(old, {"the last": "good one"})
     with pytest.raises(runner.ChapterFailed) as caught:
         runner.run_chapter(run, chapter, {}, [chapter])
     message = str(caught.value)
@@ -198,7 +200,7 @@ def test_a_raising_cell_fails_loudly_and_leaves_the_notebook(tmp_path, runs_fold
     assert "never" not in json.dumps(
         [c.get("outputs") for c in json.loads(runner.failed_path(run, chapter).read_text())["cells"]]
     )
-    assert runs.read_json(old) == {"the last": "good one"}, "a failed re-run never costs the last good notebook"
+    assert files.read_json(old) == {"the last": "good one"}, "a failed re-run never costs the last good notebook"
     assert not list(old.parent.glob(".*")), "no temporary file is left"
 
 
@@ -257,17 +259,17 @@ def two_stages(small_book, runs_folder, make_notebook, monkeypatch):
 def test_a_stage_made_by_hand_with_other_parameters_makes_chapters_stale_and_the_book_refuses(two_stages):
     run, both = two_stages
     assert [state for *_, state in status.chapter_lines(run)] == ["executed", "executed"]
-    book.require_executed(run, both)
+    build.require_executed(run, both)
     with run.stage("index", MaskConfig(seed=6)):  # as papermill does, once it is told to replace
         pass
     first, second = [state for *_, state in status.chapter_lines(run)]
     assert first.startswith("stale: its stage 'index' has been made again") and "'index'" in second
     assert [bool(line.stale) for line in status.stage_lines(run)] == [False, True]
     with pytest.raises(UserError, match=r"not of one piece.*01_first is stale.*run --run a .*--profile smoke"):
-        book.require_executed(run, both)
+        build.require_executed(run, both)
     outcomes = [runner.run_chapter(run, chapter, {"steps": 5}, both, profile="smoke") for chapter in both]
     assert not outcomes[0].skipped
-    book.require_executed(run, both)
+    build.require_executed(run, both)
 
 
 def test_other_code_of_a_stage_runs_its_chapter_again(two_stages, monkeypatch):
@@ -285,7 +287,7 @@ def test_a_later_try_that_failed_is_told_and_the_good_one_still_makes_the_book(t
     with pytest.raises(runner.ChapterFailed):
         runner.run_chapter(run, broken[1], {"steps": 5}, broken)
     assert status.chapter_lines(run)[1][3] == "notebook has changed; a later try failed"
-    book.require_executed(run, broken)
+    build.require_executed(run, broken)
 
 
 def test_photographs_that_changed_run_the_first_chapter_again(small_book, runs_folder, tmp_path, make_notebook):
@@ -311,7 +313,7 @@ def test_photographs_that_changed_run_the_first_chapter_again(small_book, runs_f
 def test_the_book_shows_the_parameters_that_were_used():
     code = 'run_name = "x"\nkinds = [\n    "a",\n]  # of hole\ndata = None  # Ä\nrate: float = 0.5'
     values = {"run_name": "r", "kinds": ["b", "c"], "data": "/d", "rate": 1}
-    assert book.shown_parameters(code, values, "x") == (
+    assert build.shown_parameters(code, values, "x") == (
         'run_name = "r"\nkinds = ["b", "c"]  # of hole\ndata = "/d"  # Ä\nrate: float = 1'
     )
 
@@ -337,18 +339,18 @@ def test_staging_drops_progress_bars_widgets_and_machine_paths(runs_folder):
     ]
     record = {"made_from": {"parameters": {"steps": 2}}}
     source = {"cells": cells, "metadata": {"nbsupport": record, "widgets": {}}, "nbformat": 4, "nbformat_minor": 5}
-    staged = book.staged_notebook(source, run, "x")
+    staged = build.staged_notebook(source, run, "x")
     assert [cell["source"] for cell in staged["cells"]] == ["steps = 2", "go()", "panel"]
     assert staged["cells"][1]["outputs"] == [{**printed, "text": ["saved in runs/a/x\n", "a/b"]}]
-    assert widget not in json.dumps(staged) and book.WIDGET_NOTE in json.dumps(staged, ensure_ascii=False)
+    assert widget not in json.dumps(staged) and build.WIDGET_NOTE in json.dumps(staged, ensure_ascii=False)
     assert cells[2]["outputs"][1]["text"][0].startswith("saved in /"), "the executed notebook stays as it was"
 
 
 def test_an_incomplete_run_builds_no_book_and_names_the_command(small_book, runs_folder, monkeypatch):
     run, (first, second) = Run("a"), chapters.all_chapters()
-    runs.write_json(
+    files.write_json(
         runner.executed_path(run, first),
         {"metadata": {"nbsupport": {"made_from": {"notebook": ""}, "profile": "smoke"}}},
     )
     with pytest.raises(UserError, match=r"missing: 02_second.*run --run a --profile smoke --only 2"):
-        book.require_executed(run, [first, second])
+        build.require_executed(run, [first, second])

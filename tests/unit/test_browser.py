@@ -11,13 +11,13 @@ from pages_data import EVIL, judged
 from PIL import Image
 
 from nbsupport.config import DataConfig
+from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.data import index
+from nbsupport.demo import ErrorBrowser, browser_text
+from nbsupport.demo.browser_query import Query
+from nbsupport.demo.browser_state import BrowserState
 from nbsupport.detectors import heatmaps, predict
-from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.runs import Run
-from nbsupport.widgets import ErrorBrowser, browser_text
-from nbsupport.widgets.browser_query import Query
-from nbsupport.widgets.browser_state import BrowserState
 
 
 @pytest.fixture

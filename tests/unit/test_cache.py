@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from nbsupport.core.errors import MissingStage, UserError
 from nbsupport.data.cache import ImageCache, writing
-from nbsupport.errors import MissingStage, UserError
 
 
 def fill(folder, count=11, size=16):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbsupport.core.errors import UserError
 from nbsupport.data.captions import Vocabulary, check_spaced, tokenise
-from nbsupport.errors import UserError
 
 VOCABULARY = Vocabulary.build(["a red bird", "a blue bird", "a red crown"], min_count=1)
 

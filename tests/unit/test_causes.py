@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbsupport import fooled, rng
+from nbsupport.book import fooled
 from nbsupport.config import ErrorsConfig
+from nbsupport.core import rng
 from nbsupport.evaluation import analysis, errors, escape, findings, localization, properties
 from nbsupport.runs import Run, project_root
 

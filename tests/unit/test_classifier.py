@@ -12,10 +12,10 @@ from sklearn.metrics import roc_auc_score
 
 from nbsupport import pairs
 from nbsupport.config import DetectorConfig, PairsConfig, SearchConfig, StudyConfig
-from nbsupport.detectors import degradations, predict, scores, transfer, zoo
-from nbsupport.errors import ConfigError, MissingStage, UserError
-from nbsupport.runs import Run, read_json
-from nbsupport.training import classifier, pair_batches
+from nbsupport.core.errors import ConfigError, MissingStage, UserError
+from nbsupport.core.files import read_json
+from nbsupport.detectors import classifier, degradations, pair_batches, predict, scores, transfer, zoo
+from nbsupport.runs import Run
 
 SMALL = DetectorConfig(names=("residual_net",), epochs=3, batch_size=8, learning_rate=3e-3)
 

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from nbsupport import runs
-from nbsupport.__main__ import app
+from nbsupport.cli.app import app
+from nbsupport.core import files
 
 COMMANDS = ("run", "book", "status", "info", "data")
 
@@ -60,8 +61,8 @@ def test_what_does_not_exist_is_named_with_exit_code_2(call, small_book, runs_fo
 
 @pytest.mark.parametrize("command", ["book", "status"])
 def test_an_unknown_run_lists_those_there_are(call, small_book, runs_folder, command):
-    runs.write_json(runs_folder / "mine" / "stages" / "index.json", {})
-    runs.write_json(runs_folder / "failed" / "notebooks" / "01_first.failed.ipynb", {})  # a failed start is no run
+    files.write_json(runs_folder / "mine" / "stages" / "index.json", {})
+    files.write_json(runs_folder / "failed" / "notebooks" / "01_first.failed.ipynb", {})  # a failed start is no run
     result = call(command, "--run", "yours")
     assert result.exit_code == 1 and "There is no run 'yours' (there are: mine)" in result.stderr
     assert not (runs_folder / "yours").exists()
@@ -81,7 +82,7 @@ def test_run_executes_then_skips_and_status_tells(call, small_book, runs_folder)
 
 
 def index_of(runs_folder, name, dataset, root):
-    runs.write_json(
+    files.write_json(
         runs_folder / name / "stages" / "index.json",
         {
             **{"fingerprint": "f", "inputs": {}, "outputs": [], "seconds": 1.0, "peak_memory_mb": 1.0},
@@ -94,11 +95,11 @@ def index_of(runs_folder, name, dataset, root):
 def test_a_run_of_one_data_set_is_not_replaced_by_another(call, small_book, runs_folder, tmp_path, command):
     (tmp_path / "my album").mkdir()
     index_of(runs_folder, "mine", "folder", tmp_path / "my album")
-    before = runs.read_json(runs_folder / "mine" / "stages" / "index.json")
+    before = files.read_json(runs_folder / "mine" / "stages" / "index.json")
     refused = call(*command.split(), "--run", "mine", "--profile", "smoke")
     assert refused.exit_code == 2 and "made from folder photographs" in refused.stderr and "--force" in refused.stderr
     assert f"--dataset folder --data '{tmp_path / 'my album'}'" in refused.stderr
-    assert runs.read_json(runs_folder / "mine" / "stages" / "index.json") == before
+    assert files.read_json(runs_folder / "mine" / "stages" / "index.json") == before
     assert not (runs_folder / "mine" / "notebooks").exists()
 
 
@@ -108,7 +109,7 @@ def test_an_existing_run_keeps_its_photographs_without_data(call, small_book, ru
     assert call("run", "--run", "mine", "--dataset", "folder", "--data", tmp_path / "other").exit_code == 2
     done = call("run", "--run", "mine", "--profile", "smoke", "--dataset", "folder")
     assert done.exit_code == 0, done.output
-    assert runs.read_json(runs_folder / "mine" / "command.json")["data"] == str(tmp_path)
+    assert files.read_json(runs_folder / "mine" / "command.json")["data"] == str(tmp_path)
     told = call("status", "--run", "mine").output
     assert "stale" in told and f"--run mine --dataset folder --data {tmp_path} --profile smoke" in told.replace(
         "\n", " "

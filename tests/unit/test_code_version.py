@@ -5,8 +5,9 @@ import textwrap
 
 import pytest
 
-from nbsupport import code_version, runs
-from nbsupport.code_version import reachable
+from nbsupport import runs
+from nbsupport.core import code_version
+from nbsupport.core.code_version import reachable
 
 
 @pytest.fixture

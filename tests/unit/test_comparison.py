@@ -7,8 +7,10 @@ from sklearn.metrics import roc_auc_score
 from test_ensemble import make_scores
 
 from nbsupport.config import DetectorConfig, EvaluationConfig
-from nbsupport.detectors import comparison, scores
-from nbsupport.runs import Run, write_json
+from nbsupport.core.files import write_json
+from nbsupport.detectors import scores
+from nbsupport.evaluation import comparison
+from nbsupport.runs import Run
 
 CONFIG = EvaluationConfig(draws=200)
 

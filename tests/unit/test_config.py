@@ -5,7 +5,7 @@ import pytest
 
 from nbsupport import config
 from nbsupport.config import Config, DataConfig, MaskConfig, PairsConfig, TrainingConfig
-from nbsupport.errors import ConfigError
+from nbsupport.core.errors import ConfigError
 
 CLASSES = [
     item for item in vars(config).values() if isinstance(item, type) and issubclass(item, Config) and item is not Config

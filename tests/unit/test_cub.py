@@ -8,8 +8,8 @@ import pytest
 from cub_tree import CAPTIONS, write_cub
 from PIL import Image
 
+from nbsupport.core.errors import UserError
 from nbsupport.data import cub
-from nbsupport.errors import UserError
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from nbsupport.__main__ import app
-from nbsupport.commands import demo
-from nbsupport.errors import UserError
+from nbsupport.cli import demo
+from nbsupport.cli.app import app
+from nbsupport.core.errors import UserError
 
 
 def test_a_free_port_is_found_and_a_taken_one_refused():

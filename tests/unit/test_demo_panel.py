@@ -13,17 +13,18 @@ import pytest
 from PIL import Image
 from scipy.special import expit
 
-from nbsupport import inpainters, masks, pretrained
+from nbsupport import inpainters, masks
 from nbsupport.config import DataConfig, MaskConfig
+from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.data import index
 from nbsupport.data.captions import Vocabulary
-from nbsupport.detectors import heatmaps, predict
-from nbsupport.errors import ConfigError, MissingStage, UserError
-from nbsupport.evaluation import calibration
-from nbsupport.pretrained import detectors as packaged
+from nbsupport.demo import Demo, InpaintPanel, Session, experiments, jury, pictures, saving, text, uploads
+from nbsupport.demo.detect_panel import DetectPanel
+from nbsupport.detectors import heatmaps, packaged, predict
+from nbsupport.inpainters import base, classical, registry
 from nbsupport.runs import Run
-from nbsupport.widgets import Demo, InpaintPanel, Session, experiments, jury, pictures, saving, text, uploads
-from nbsupport.widgets.detect_panel import DetectPanel
+from nbsupport.stats import calibration
+from nbsupport.tdanet import weights
 
 COUNT, SIZE = 6, 32
 EVIL = "<img src=x onerror=alert(1)> a grue & bird"
@@ -96,9 +97,9 @@ def complete(run, monkeypatch):
             pass
     (run / "checkpoints").mkdir()
     (run / "checkpoints" / "tdanet.safetensors").write_bytes(b"weights")
-    create = inpainters.create
+    create = registry.create
     monkeypatch.setattr(
-        inpainters, "create", lambda name, run=None: inpainters.checked(Reader()) if name == "tdanet" else create(name)
+        inpainters, "create", lambda name, run=None: base.checked(Reader()) if name == "tdanet" else create(name)
     )
     made = {
         "bright": detector("bright", lambda picture: (picture.mean() - 128) / 16),
@@ -119,8 +120,8 @@ def test_a_session_says_what_is_missing_and_the_package_steps_in(run, monkeypatc
     monkeypatch.setattr(packaged, "sets", lambda: [])
     session = Session(run)
     assert session.photographs["image_id"].tolist() == ["b1", "b2", "b4"]
-    assert "tdanet" not in session.methods and session.methods[-4:] == inpainters.CLASSICAL
-    assert session.methods[:-4] == tuple(f"tdanet:{name}" for name in pretrained.names())
+    assert "tdanet" not in session.methods and session.methods[-4:] == classical.CLASSICAL
+    assert session.methods[:-4] == tuple(f"tdanet:{name}" for name in weights.names())
     assert f"python -m nbsupport run --run {run.name} --dataset synthetic --only 1-4" in session.painters.missing
     result = session.fill("b2", session.mask("b2", "centre"), "a bird", "telea")
     assert not result.reads_caption and result.unknown_words == ()

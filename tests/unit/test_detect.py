@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from nbsupport.__main__ import app
+from nbsupport.cli.app import app
 from nbsupport.config import DetectorConfig, EnsembleConfig
+from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.data import geometry
-from nbsupport.detectors import ensemble, inspection, kind, predict, scores, views
-from nbsupport.errors import ConfigError, MissingStage, UserError
-from nbsupport.evaluation import calibration
+from nbsupport.detectors import classifier, ensemble, inspection, kind, predict, scores, views
 from nbsupport.runs import Run
-from nbsupport.training import classifier
+from nbsupport.stats import calibration
 
 
 def drawn(count=4000, seed=0):

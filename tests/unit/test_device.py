@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from nbsupport.errors import ConfigError
-from nbsupport.training import device
+from nbsupport.core import device
+from nbsupport.core.errors import ConfigError
 
 
 def test_auto_takes_bfloat16_only_where_the_cpu_has_it(monkeypatch):

@@ -9,8 +9,8 @@ import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from nbsupport import threads
-from nbsupport.__main__ import app
+from nbsupport.cli.app import app
+from nbsupport.core import threads
 
 SETTINGS = {
     "1.count": 40,

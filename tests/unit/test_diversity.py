@@ -9,8 +9,7 @@ from test_ensemble import make_scores
 
 from nbsupport.config import DetectorConfig, EnsembleConfig
 from nbsupport.detectors import ensemble, scores
-from nbsupport.detectors.ensembles import report
-from nbsupport.evaluation import diversity
+from nbsupport.evaluation import diversity, ensemble_report
 from nbsupport.plots import ensembles as figures
 from nbsupport.runs import Run
 
@@ -55,7 +54,7 @@ def judged(path, table) -> tuple[Run, dict]:
     with run.stage("detectors", DetectorConfig(names=("a", "b"))):
         scores.write(run, scores.DETECTORS, [table])
     ensemble.make(run, CONFIG)
-    return run, report.write(run, CONFIG)
+    return run, ensemble_report.write(run, CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +146,7 @@ def test_figures_draw_every_member_and_arm(made):
     table = scores.all_scores(run)
     figure = figures.forest(result["metrics"])
     assert len(figure.axes) == 3 and len(figure.axes[0].get_yticklabels()) == 5
-    assert len(figures.gains(result["comparisons"], report.BEST).axes) == 3
+    assert len(figures.gains(result["comparisons"], ensemble_report.BEST).axes) == 3
     assert len(figures.pair_matrices(result["diversity"], "spliced").axes) == 3
     assert len(figures.mending(table, "spliced").axes[0].get_xticklabels()) == 5
     assert len(figures.weights(result["weights"]).axes) == 2

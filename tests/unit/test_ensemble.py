@@ -11,9 +11,9 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from nbsupport.config import DetectorConfig, EnsembleConfig
+from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.detectors import ensemble, scores
 from nbsupport.detectors.ensembles import combiners, folds, splitting, storage
-from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.runs import Run
 
 

@@ -8,9 +8,9 @@ from scipy.special import expit
 
 from nbsupport import masks, pairs
 from nbsupport.config import DetectorConfig, ErrorsConfig
+from nbsupport.core.errors import MissingStage, UserError
 from nbsupport.data import index
 from nbsupport.detectors import scores
-from nbsupport.errors import MissingStage, UserError
 from nbsupport.evaluation import errors, strata
 from nbsupport.plots import evaluation as figures
 from nbsupport.runs import Run

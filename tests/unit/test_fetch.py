@@ -9,8 +9,8 @@ import zipfile
 
 import pytest
 
+from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.data import archives, fetch
-from nbsupport.errors import ConfigError, UserError
 
 CONTENT = bytes(range(256)) * 4000  # about a megabyte
 SHA = hashlib.sha256(CONTENT).hexdigest()

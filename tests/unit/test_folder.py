@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from nbsupport.config import DataConfig
-from nbsupport.data import compose, folder, images, index, ingest
+from nbsupport.core import images
+from nbsupport.core.errors import UserError
+from nbsupport.data import compose, folder, index, ingest
 from nbsupport.data.records import Photo
-from nbsupport.errors import UserError
 from nbsupport.runs import Run
 
 

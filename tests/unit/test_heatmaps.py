@@ -5,8 +5,8 @@ import pytest
 import pytorch_grad_cam  # noqa: F401  (its first import draws from Python's global random state)
 import torch
 
+from nbsupport.core.errors import ConfigError
 from nbsupport.detectors import heatmaps, predict, zoo
-from nbsupport.errors import ConfigError
 
 
 def trained(name: str, size: int = 64) -> predict.Trained:

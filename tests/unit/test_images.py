@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from nbsupport.data import difficult, geometry, images
-from nbsupport.errors import UnusableImage
+from nbsupport.core import images
+from nbsupport.core.errors import UnusableImage
+from nbsupport.data import difficult, geometry
 
 PICTURE = picture(3)
 

@@ -9,9 +9,9 @@ from cub_tree import picture, write_cub
 from PIL import Image
 
 from nbsupport.config import DataConfig
+from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.data import SOURCES, cub, difficult, find_root, index, ingest, listing, summary
 from nbsupport.data.records import Photo, safe_name, unique_ids
-from nbsupport.errors import ConfigError, MissingStage, UserError
 from nbsupport.runs import Run
 
 

@@ -12,16 +12,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbsupport import inpainters
 from nbsupport.config import TDANetConfig
+from nbsupport.core import (
+    device,  # noqa: F401 - lightning, which it needs, moves random state when imported
+    tensors,
+)
+from nbsupport.core.errors import InpainterError, MissingStage
 from nbsupport.data.captions import Vocabulary
-from nbsupport.errors import MissingStage
-from nbsupport.inpainters import InpainterError
+from nbsupport.inpainters import base, classical, registry, tdanet
 from nbsupport.runs import Run
 from nbsupport.tdanet import model as tdanet_model
-from nbsupport.training import device  # noqa: F401 - lightning, which it needs, moves random state when imported
 
-CLASSICAL = inpainters.CLASSICAL
+CLASSICAL = classical.CLASSICAL
 
 
 def pictures(count=2, height=20, width=28):
@@ -38,12 +40,12 @@ def test_classical_methods_paint_the_hole_and_only_the_hole(name):
     images, masks = pictures()
     hidden = images.copy()
     hidden[masks] = 255  # what lies in the hole must not be seen
-    output = inpainters.create(name).fill(hidden, masks, ["", "a bird"], seeds=[0, 1])
+    output = registry.create(name).fill(hidden, masks, ["", "a bird"], seeds=[0, 1])
     assert output.shape == images.shape and output.dtype == np.uint8
     assert np.array_equal(output[~masks], images[~masks])
     error = np.abs(output[masks].astype(float) - images[masks]).mean()
     assert error < np.abs(255.0 - images[masks]).mean() / 3
-    assert np.array_equal(output, inpainters.create(name).fill(images, masks, ["", ""], seeds=[5, 6]))
+    assert np.array_equal(output, registry.create(name).fill(images, masks, ["", ""], seeds=[5, 6]))
 
 
 def test_mean_colour_is_the_mean_of_the_visible_pixels():
@@ -52,23 +54,23 @@ def test_mean_colour_is_the_mean_of_the_visible_pixels():
     image[2:] = (20, 40, 60)
     mask = np.zeros((4, 4), bool)
     mask[0] = True  # visible: 4 pixels of the first colour, 8 of the second
-    assert inpainters.mean_colour(image, mask)[0, 0].tolist() == [17, 33, 50]
+    assert classical.mean_colour(image, mask)[0, 0].tolist() == [17, 33, 50]
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_no_hole_leaves_the_photograph_as_it_is(name):
     images, masks = pictures()
-    output = inpainters.create(name).fill(images, np.zeros_like(masks), ["", ""], seeds=[0, 0])
+    output = registry.create(name).fill(images, np.zeros_like(masks), ["", ""], seeds=[0, 0])
     assert np.array_equal(output, images)
 
 
 def test_names_are_checked(runs_folder):
     with pytest.raises(InpainterError, match="Did you mean 'telea'.*Also: tdanet:<name.*lama:<file.*diffusers:<folder"):
-        inpainters.create("tela")
+        registry.create("tela")
     with pytest.raises(InpainterError, match="read from a run folder"):
-        inpainters.create("tdanet")
+        registry.create("tdanet")
     with pytest.raises(MissingStage, match="--only 1-4"):
-        inpainters.create("tdanet", Run("empty"))
+        registry.create("tdanet", Run("empty"))
 
 
 class Painter:
@@ -103,7 +105,7 @@ def nan_picture(images):
 def test_bad_output_is_a_clear_error(make, message):
     images, masks = pictures()
     with pytest.raises(InpainterError, match=message) as error:
-        inpainters.checked(Painter(make)).fill(images, masks, ["", ""], seeds=[0, 0])
+        base.checked(Painter(make)).fill(images, masks, ["", ""], seeds=[0, 0])
     assert "odd" in str(error.value)
 
 
@@ -123,7 +125,7 @@ def test_bad_input_is_a_clear_error(change, message):
     images, masks = pictures()
     given = {"images": images, "masks": masks, "captions": ["", ""], "seeds": [0, 0]} | change
     with pytest.raises(InpainterError, match=message):
-        inpainters.create("mean_colour").fill(given["images"], given["masks"], given["captions"], seeds=given["seeds"])
+        registry.create("mean_colour").fill(given["images"], given["masks"], given["captions"], seeds=given["seeds"])
 
 
 @settings(max_examples=15, deadline=None)
@@ -132,7 +134,7 @@ def test_splice_takes_each_pixel_from_the_right_side(count, height, width, seed)
     draw = np.random.default_rng(seed)
     original, output = draw.integers(0, 256, (2, count, height, width, 3), dtype=np.uint8)
     masks = draw.random((count, height, width)) < 0.4
-    spliced = inpainters.splice(original, output, masks)
+    spliced = base.splice(original, output, masks)
     assert spliced.dtype == np.uint8
     assert np.array_equal(spliced[masks], output[masks])
     assert np.array_equal(spliced[~masks], original[~masks])
@@ -141,10 +143,10 @@ def test_splice_takes_each_pixel_from_the_right_side(count, height, width, seed)
 def test_every_byte_survives_the_way_to_floats_and_back():
     images = np.arange(256 * 3, dtype=np.int64).astype(np.uint8).reshape(1, 16, 16, 3)
     floats = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-    assert np.array_equal(inpainters.to_uint8(floats), images)
-    assert inpainters.to_uint8(torch.full((1, 3, 2, 2), 7.0)).max() == 255
+    assert np.array_equal(tensors.to_uint8(floats), images)
+    assert tensors.to_uint8(torch.full((1, 3, 2, 2), 7.0)).max() == 255
     with pytest.raises(InpainterError, match="diverged"):
-        inpainters.to_uint8(torch.tensor([float("nan")]).expand(1, 3, 2, 2))
+        tensors.to_uint8(torch.tensor([float("nan")]).expand(1, 3, 2, 2))
 
 
 def test_an_untrained_tdanet_fills_by_its_seeds_alone():
@@ -154,7 +156,7 @@ def test_an_untrained_tdanet_fills_by_its_seeds_alone():
         vocabulary_size=len(vocabulary), output_scales=2,
     )  # fmt: skip
     model = tdanet_model.create(config, seed=0)
-    painter = inpainters.checked(inpainters.TDANetInpainter(model, vocabulary, precision="float32"))
+    painter = base.checked(tdanet.TDANetInpainter(model, vocabulary, precision="float32"))
     images, masks = pictures(3, 32, 32)
     captions = ["a red bird", "", "an unheard word " * 40]
     together = painter.fill(images, masks, captions, seeds=[3, 4, 5])
@@ -167,8 +169,8 @@ def test_an_untrained_tdanet_fills_by_its_seeds_alone():
 
 
 def test_who_reads_captions():
-    assert not any(inpainters.reads_captions(inpainters.create(name)) for name in CLASSICAL)
-    assert inpainters.reads_captions(inpainters.checked(Painter(lambda images: images)))
+    assert not any(base.reads_captions(registry.create(name)) for name in CLASSICAL)
+    assert base.reads_captions(base.checked(Painter(lambda images: images)))
 
 
 # --- LaMa ----------------------------------------------------------------------------------------------------------
@@ -199,10 +201,10 @@ def scripted(module, path):
 
 
 def test_lama_is_read_from_its_file_and_padded(tmp_path):
-    painter = inpainters.create(f"lama:{scripted(TinyLaMa(), tmp_path / 'big lama.pt')}")
+    painter = registry.create(f"lama:{scripted(TinyLaMa(), tmp_path / 'big lama.pt')}")
     images, masks = pictures(2, 21, 27)
     output = painter.fill(images, masks, ["", "a bird"], seeds=[0, 1])
-    assert painter.name == "lama_big_lama" and not inpainters.reads_captions(painter)
+    assert painter.name == "lama_big_lama" and not base.reads_captions(painter)
     assert (output[masks] == (255, 0, 0)).all()
     assert np.abs(output[~masks].astype(float) - images[~masks] / 2).max() <= 0.5
     assert painter.fill(images[:0], masks[:0], [], seeds=[]).shape == (0, 21, 27, 3)
@@ -210,12 +212,12 @@ def test_lama_is_read_from_its_file_and_padded(tmp_path):
 
 def test_a_lama_that_cannot_be_used_is_a_clear_error(tmp_path):
     with pytest.raises(InpainterError, match="no file '.*none.pt'.*big-lama.pt"):
-        inpainters.create(f"lama:{tmp_path / 'none.pt'}")
+        registry.create(f"lama:{tmp_path / 'none.pt'}")
     torch.save({"weight": torch.zeros(2)}, tmp_path / "weights.pt")
     with pytest.raises(InpainterError, match="cannot be read as TorchScript.*not a checkpoint"):
-        inpainters.create(f"lama:{tmp_path / 'weights.pt'}")
+        registry.create(f"lama:{tmp_path / 'weights.pt'}")
     images, masks = pictures()
-    broken = inpainters.create(f"lama:{scripted(BrokenLaMa(), tmp_path / 'broken.pt')}")
+    broken = registry.create(f"lama:{scripted(BrokenLaMa(), tmp_path / 'broken.pt')}")
     with pytest.raises(InpainterError, match="'lama_broken' returned NaN"):
         broken.fill(images, masks, ["", ""], seeds=[0, 0])
 
@@ -265,14 +267,14 @@ def pipeline_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tiny_diffusion(pipeline_folder):
-    painter = inpainters.create(f"diffusers:{pipeline_folder}")
+    painter = registry.create(f"diffusers:{pipeline_folder}")
     painter.inner.steps = 2
     return painter
 
 
 def test_a_pipeline_is_loaded_from_its_folder_and_works_at_its_own_size(tiny_diffusion, pipeline_folder):
     inner = tiny_diffusion.inner
-    assert tiny_diffusion.name == f"diffusers_{pipeline_folder.name}" and inpainters.reads_captions(tiny_diffusion)
+    assert tiny_diffusion.name == f"diffusers_{pipeline_folder.name}" and base.reads_captions(tiny_diffusion)
     assert inner.native_size == 32 and inner.working_size(64, 64) == (32, 32)
     assert inner.working_size(20, 28) == (32, 44) and inner.working_size(500, 250) == (64, 32)
 
@@ -313,7 +315,7 @@ def test_a_withheld_picture_is_an_error_and_not_a_black_fill(tiny_diffusion, mon
 def test_without_the_extra_diffusers_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(InpainterError, match=r"pip install 'nbsupport\[diffusion\]'"):
-        inpainters.create("diffusers:owner/model")
+        registry.create("diffusers:owner/model")
 
 
 def test_weights_that_cannot_be_had_are_a_clear_error_at_once(monkeypatch, tmp_path):
@@ -325,12 +327,12 @@ def test_weights_that_cannot_be_had_are_a_clear_error_at_once(monkeypatch, tmp_p
     monkeypatch.setattr(requests, "head", refuse)
     start = time.perf_counter()
     with pytest.raises(InpainterError, match="'nobody/no-such-model' are not on this machine.*no connection"):
-        inpainters.create("diffusers:nobody/no-such-model")
+        registry.create("diffusers:nobody/no-such-model")
     assert time.perf_counter() - start < 15
     with pytest.raises(InpainterError, match="holds no inpainting pipeline"):
-        inpainters.create(f"diffusers:{tmp_path}")
+        registry.create(f"diffusers:{tmp_path}")
     with pytest.raises(InpainterError, match="no folder '/no/such/folder'"):
-        inpainters.create("diffusers:/no/such/folder")
+        registry.create("diffusers:/no/such/folder")
 
 
 def test_a_pipeline_whose_weights_are_pickles_is_refused(pipeline_folder, tmp_path):
@@ -338,7 +340,7 @@ def test_a_pipeline_whose_weights_are_pickles_is_refused(pipeline_folder, tmp_pa
     (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     torch.save({}, folder / "unet" / "diffusion_pytorch_model.bin")
     with pytest.raises(InpainterError, match="weights in safetensors"):
-        inpainters.create(f"diffusers:{folder}")
+        registry.create(f"diffusers:{folder}")
 
 
 def test_the_caption_strength_goes_on_from_the_fill_without_a_caption(monkeypatch):
@@ -349,7 +351,7 @@ def test_the_caption_strength_goes_on_from_the_fill_without_a_caption(monkeypatc
 
     def painted(strength, caption="red bird"):
         model = tdanet_model.create(config, seed=0)
-        brush = inpainters.TDANetInpainter(model, vocabulary, "float32", caption_strength=strength)
+        brush = tdanet.TDANetInpainter(model, vocabulary, "float32", caption_strength=strength)
         images = np.random.default_rng(0).integers(60, 190, (1, 32, 32, 3), np.uint8)
         masks = np.zeros((1, 32, 32), bool)
         masks[:, 8:24, 8:24] = True
@@ -366,9 +368,9 @@ def test_the_caption_strength_goes_on_from_the_fill_without_a_caption(monkeypatc
 @pytest.mark.parametrize("name", ["tdanet@", "tdanet@much", "tdanet@-1", "tdanet:cub64@99"])
 def test_a_caption_strength_that_is_none_is_refused(name):
     with pytest.raises(InpainterError, match="from 0 to 20"):
-        inpainters.create(name)
+        registry.create(name)
 
 
 def test_a_caption_strength_is_part_of_the_name():
-    brush = inpainters.create("tdanet:cub64@2.5")
+    brush = registry.create("tdanet:cub64@2.5")
     assert brush.name == "tdanet:cub64@2.5" and brush.inner.caption_strength == 2.5

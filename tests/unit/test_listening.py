@@ -10,14 +10,14 @@ import torch
 from tdanet_data import COLOURS, dataset
 from torch import nn
 
-from nbsupport import rng
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, UserError
+from nbsupport.core.tensors import to_tensor
 from nbsupport.data import index, synthetic
-from nbsupport.errors import ConfigError, UserError
 from nbsupport.plots import listening as figures
 from nbsupport.plots import style
 from nbsupport.quality import colours, listening
-from nbsupport.training import matching, retrieval
-from nbsupport.training.batches import to_tensor
+from nbsupport.tdanet import damsm, retrieval
 
 LENGTH = 12
 
@@ -122,12 +122,12 @@ def test_untouched_photographs_give_the_r_precision_of_matching():
     """With every other caption as a wrong one, both ways of counting meet the same captions and must agree."""
     data = dataset(count=80)
     rows = data.rows("test")
-    weights = matching.MatchingWeights(
+    weights = damsm.MatchingWeights(
         text_channels=16, word_channels=8, image_channels=4, caption_length=LENGTH, vocabulary_size=len(data.vocabulary)
     )
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = matching.Matcher(weights)
+        model = damsm.Matcher(weights)
     texts = [" ".join(words) for words in itertools.product(COLOURS, repeat=3)][: len(rows)]  # no two the same
     for row, text in zip(rows, texts, strict=True):
         data.index.at[row, "captions"] = [text]

@@ -5,8 +5,9 @@ import timm
 import torch
 from torch.nn import functional
 
-from nbsupport.detectors import lite0, zoo
-from nbsupport.errors import UserError
+from nbsupport.core import lite0
+from nbsupport.core.errors import UserError
+from nbsupport.detectors import zoo
 
 needs_weights = pytest.mark.skipif(lite0.weights_file() is None, reason="the extra offline-weights is not installed")
 

@@ -7,13 +7,14 @@ import torch
 from detector_data import make_pairs
 from sklearn.metrics import average_precision_score, jaccard_score
 
-from nbsupport import masks, pairs, rng
+from nbsupport import masks, pairs
 from nbsupport.config import DetectorConfig, LocalizationConfig, SegmentationConfig
+from nbsupport.core import rng
 from nbsupport.detectors import scores, segmentation
+from nbsupport.detectors import segmentation_training as training
 from nbsupport.evaluation import localization
 from nbsupport.plots import localization as figures
 from nbsupport.runs import Run
-from nbsupport.training import segmentation as training
 
 SIZE = 32
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nbsupport.errors import ConfigError, UnusableImage, UserError
-from nbsupport.widgets.mask_editor import STEPS, MaskEditor, mask_png
+from nbsupport.core.errors import ConfigError, UnusableImage, UserError
+from nbsupport.demo.mask_editor import STEPS, MaskEditor, mask_png
 
 
 def disc(shape, x, y, diameter):

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbsupport import masks, rng
+from nbsupport import masks
 from nbsupport.config import MASK_KINDS, DataConfig, MaskConfig
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, MissingStage
 from nbsupport.data import index
-from nbsupport.errors import ConfigError, MissingStage
 from nbsupport.runs import Run
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn import metrics as reference
 
+from nbsupport.core.errors import UserError
 from nbsupport.detectors import calibration
-from nbsupport.errors import UserError
-from nbsupport.evaluation import metrics, statistics
-from nbsupport.evaluation.calibration import fit_band
+from nbsupport.stats import bootstrap, metrics
+from nbsupport.stats.calibration import fit_band
 
 
 def make_table(count=300, groups=60, skill=1.0, seed=0, levels=None):
@@ -64,8 +64,8 @@ def test_values_are_those_of_scikit_learn(seed, levels, count):
 def test_intervals_equal_those_of_a_plain_loop(levels):
     """The naive way: write the rows of the drawn groups out, call scikit-learn, take the quantiles."""
     table = make_table(120, groups=25, levels=levels)
-    codes, count = statistics.codes_of(table["group"])
-    draws = statistics.group_weights(count, 25, 3)
+    codes, count = bootstrap.codes_of(table["group"])
+    draws = bootstrap.group_weights(count, 25, 3)
     loop = [expected(table.iloc[np.repeat(np.arange(120), draw[codes].astype(int))], 0.4) for draw in draws]
     found = metrics.summary(table, draws=25, seed=3, confidence=0.9, threshold=0.4)
     for name, interval in found.items():
@@ -121,7 +121,7 @@ def test_scores_without_end_have_a_rank_and_no_number_has_none():
 
 
 def test_small_p_values_are_not_zero():
-    said = [statistics.p_words(p) for p in (0.04321, 0.0004, 0.0, 1.0, None, float("nan"))]
+    said = [bootstrap.p_words(p) for p in (0.04321, 0.0004, 0.0, 1.0, None, float("nan"))]
     assert said == ["0.043", "< 0.001", "< 0.001", "1.000", "–", "–"]
 
 

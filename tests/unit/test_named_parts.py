@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from nbsupport import rng
 from nbsupport.config import DataConfig, TrainingConfig
+from nbsupport.core import rng
+from nbsupport.core.errors import UserError
 from nbsupport.data import index, synthetic
-from nbsupport.data.synthetic import COLOURED_PARTS
-from nbsupport.errors import UserError
+from nbsupport.data.synthetic import COLOURED_PARTS, regions
 from nbsupport.quality import attributes
 from nbsupport.runs import Run
 from nbsupport.training import named_parts
@@ -26,7 +26,7 @@ def data(run):
 
 @pytest.fixture(scope="module")
 def named(run, data):
-    return named_parts.NamedParts(data, attributes.birds_of(run, data))
+    return named_parts.NamedParts(data, regions.birds_of(run, data))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_every_part_is_named_by_one_of_the_birds_own_captions():
 def test_holes_are_those_of_the_test_and_captions_their_birds_own(data, named):
     for row in data.rows("train")[:5]:
         bird = attributes.bird_of(data, named.birds, int(row))
-        parts = attributes.hidden_parts(data, bird, int(row))
+        parts = regions.hidden_parts(data, bird, int(row))
         found = named.of(int(row))
         assert len(found) == len(parts)
         for hidden, (hole, naming) in zip(parts, found, strict=True):

@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from nbsupport import inpainters
-from nbsupport.errors import UserError
-from nbsupport.inpainters import neighbourhood
+from nbsupport.core.errors import UserError
+from nbsupport.inpainters import base, neighbourhood, registry
 
 SIZE = 32
 
@@ -23,7 +22,7 @@ def hole_at(shape, top, left, height, width):
 
 
 def fill(image, mask, name="telea", seeds=(0,)):
-    return neighbourhood.fill(inpainters.create(name), image, mask, "", list(seeds), SIZE)
+    return neighbourhood.fill(registry.create(name), image, mask, "", list(seeds), SIZE)
 
 
 HOLES = {
@@ -78,11 +77,11 @@ def test_the_border_shows_no_seam():
 
 def test_at_the_networks_own_size_the_fill_is_the_plain_one():
     image, mask = photograph(SIZE, SIZE), hole_at((SIZE, SIZE), 8, 8, 10, 10)
-    painter = inpainters.create("telea")
+    painter = registry.create("telea")
     regenerated, spliced, square = fill(image, mask)
     plain = painter.fill(image[None], mask[None], [""], seeds=[0])
     assert square is None and np.array_equal(regenerated, plain)
-    assert np.array_equal(spliced, inpainters.splice(image[None], plain, mask[None]))
+    assert np.array_equal(spliced, base.splice(image[None], plain, mask[None]))
 
 
 def test_a_square_is_the_hole_with_as_much_around_it():

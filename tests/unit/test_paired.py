@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from nbsupport.errors import UserError
-from nbsupport.evaluation import paired
+from nbsupport.core.errors import UserError
+from nbsupport.stats import paired
 
 STUDIES = 2000
 

@@ -11,9 +11,9 @@ import pytest
 
 from nbsupport import inpainters, masks, pairs, quality
 from nbsupport.config import DataConfig, MaskConfig, PairsConfig
+from nbsupport.core.errors import ConfigError, InpainterError, MissingStage, UserError
 from nbsupport.data import index
-from nbsupport.errors import ConfigError, MissingStage, UserError
-from nbsupport.inpainters import InpainterError
+from nbsupport.inpainters import base
 from nbsupport.pairs import files, generation, making, planning, storage, store, workers
 from nbsupport.pairs.files import Encoding
 from nbsupport.runs import Run
@@ -86,7 +86,7 @@ class Noisy:
 @pytest.fixture
 def noisy(monkeypatch):
     painter = Noisy()
-    monkeypatch.setattr(inpainters, "create", lambda name, run=None: inpainters.checked(painter))
+    monkeypatch.setattr(inpainters, "create", lambda name, run=None: base.checked(painter))
     return painter
 
 
@@ -287,7 +287,7 @@ def test_a_bad_inpainter_leaves_nothing_that_looks_whole(run, monkeypatch):
         def fill(self, images, masks, captions, *, seeds):
             return images[:, ::2]
 
-    monkeypatch.setattr(inpainters, "create", lambda name, run=None: inpainters.checked(Small()))
+    monkeypatch.setattr(inpainters, "create", lambda name, run=None: base.checked(Small()))
     with pytest.raises(InpainterError, match="must return"):
         pairs.make(run, CONFIG)
     assert run.record("pairs") is None and not contents(run) and not list((run / "pairs/records").iterdir())
@@ -563,7 +563,7 @@ def test_a_painter_that_promises_to_keep_what_is_visible_is_held_to_it(monkeypat
     hole = np.zeros((1, SIZE, SIZE), bool)
     hole[:, 4:9, 4:9] = True
     with pytest.raises(InpainterError, match="outside the hole"):
-        inpainters.checked(Careless()).fill(photographs()[:1], hole, [""], seeds=[0])
+        base.checked(Careless()).fill(photographs()[:1], hole, [""], seeds=[0])
 
 
 def test_spawned_processes_and_another_number_of_them_give_the_same_bytes(runs_folder, capsys):

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from nbsupport.config import DataConfig
+from nbsupport.core.errors import UserError
 from nbsupport.data import caption_files, compose, ingest, pets
-from nbsupport.errors import UserError
 
 
 @pytest.fixture

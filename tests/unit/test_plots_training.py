@@ -7,6 +7,7 @@ import pytest
 
 from nbsupport.plots import tables, tdanet, training
 from nbsupport.runs import Run
+from nbsupport.stats.intervals import format_interval, verdict
 from nbsupport.training import records
 
 
@@ -18,12 +19,12 @@ def interval(value, low, high):
     ("low", "high", "word"), [(0.1, 0.3, "better"), (-0.3, -0.1, "worse"), (-0.1, 0.3, "a tie"), (0.0, 0.3, "a tie")]
 )
 def test_a_verdict_needs_an_interval_on_one_side_of_zero(low, high, word):
-    assert tables.verdict(interval((low + high) / 2, low, high)) == word
+    assert verdict(interval((low + high) / 2, low, high)) == word
 
 
 def test_what_does_not_exist_is_a_dash_and_a_tie():
     nothing = interval(None, None, None)
-    assert tables.spoken(nothing) == "–" and tables.verdict(nothing) == "a tie"
+    assert format_interval(nothing) == "–" and verdict(nothing) == "a tie"
 
 
 def test_a_weak_correlation_is_no_agreement():

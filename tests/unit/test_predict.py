@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from nbsupport.config import DetectorConfig
-from nbsupport.detectors import calibration, predict, scores
-from nbsupport.errors import ConfigError, MissingStage, UserError
-from nbsupport.evaluation.calibration import fit_band
-from nbsupport.runs import Run, read_json, write_json
-from nbsupport.training import classifier, device
+from nbsupport.core import device
+from nbsupport.core.errors import ConfigError, MissingStage, UserError
+from nbsupport.core.files import read_json, write_json
+from nbsupport.detectors import calibration, classifier, predict, scores
+from nbsupport.runs import Run
+from nbsupport.stats.calibration import fit_band
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,13 @@ import detector_data
 import numpy as np
 import pytest
 
-from nbsupport import pretrained
 from nbsupport.config import DataConfig, DetectorConfig
-from nbsupport.detectors import kind, predict, scores
-from nbsupport.errors import ConfigError, UserError
-from nbsupport.pretrained import detectors as packaged
-from nbsupport.runs import Run, read_json
-from nbsupport.training import classifier
-from nbsupport.widgets.jury import Jury
+from nbsupport.core.errors import ConfigError, UserError
+from nbsupport.core.files import read_json
+from nbsupport.demo.jury import Jury
+from nbsupport.detectors import classifier, kind, packaged, predict, scores
+from nbsupport.runs import Run
+from nbsupport.tdanet import weights
 
 NAMES = ("residual_net", "power_spectrum")
 
@@ -29,7 +28,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def exported(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     return packaged.export(run, "tiny", NAMES, "made by a test")
 
 
@@ -37,7 +36,7 @@ def test_exported_detectors_answer_as_the_run_does(run, exported):
     assert packaged.sets() == ["tiny"] and exported == packaged.folder() / "tiny"
     pictures = np.stack([detector_data.photograph(number, 32) for number in range(6)])
     for name in NAMES:
-        own, other = predict.load(run, name, 0), pretrained.load_detector(f"tiny/{name}")
+        own, other = predict.load(run, name, 0), packaged.load(f"tiny/{name}")
         apart = np.abs(predict.score(own, pictures) - predict.score(other, pictures))
         assert apart.max() < 0.2 and other.temperature == own.temperature and not other.model.training
         size = predict.checkpoint(run, name, 0).stat().st_size
@@ -71,7 +70,7 @@ def test_the_card_says_what_was_measured(exported):
 
 
 def test_an_export_says_which_pictures_it_knows(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     packaged.export(run, "tiny", NAMES, "made by a test")
     assert packaged.kind_of("tiny") is None, "too few photographs"
     monkeypatch.setattr(kind, "FEWEST", 4)
@@ -83,7 +82,7 @@ def test_an_export_says_which_pictures_it_knows(run, tmp_path, monkeypatch):
 
 
 def test_maps_that_are_no_better_than_chance_are_left_out(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     detector_data.make_masks(run)
     place = packaged.export(run, "tiny", NAMES, "made by a test")
     about = read_json(place / "detectors.json")
@@ -104,7 +103,7 @@ def test_what_cannot_be_exported_or_loaded_says_why(run, exported, monkeypatch):
     with pytest.raises(ConfigError, match="at least one"):
         packaged.export(run, "other", [], "x")
     with pytest.raises(ConfigError, match="tiny/residual_net"):
-        pretrained.load_detector("tiny/resnet")
+        packaged.load("tiny/resnet")
     with pytest.raises(ConfigError, match="tiny"):
         packaged.load_all("tini")
     with monkeypatch.context() as patch, pytest.raises(ConfigError, match="MiB"):
@@ -112,7 +111,7 @@ def test_what_cannot_be_exported_or_loaded_says_why(run, exported, monkeypatch):
         packaged.export(run, "other", ["residual_net"], "x")
     (exported / "residual_net.safetensors").write_bytes(b"broken")
     with pytest.raises(UserError, match=r"damaged .*Install the package again"):
-        pretrained.load_detector("tiny/residual_net")
+        packaged.load("tiny/residual_net")
 
 
 @pytest.mark.parametrize("name", packaged.sets())
@@ -125,6 +124,6 @@ def test_each_set_that_comes_with_the_package_loads_and_has_a_card(name):
 
 
 def test_the_packages_weights_stay_small():
-    files = [path for path in pretrained.FOLDER.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    files = [path for path in weights.FOLDER.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert sum(path.stat().st_size for path in files) <= packaged.MAX_TOTAL
     assert all(path.stat().st_size <= packaged.MAX_FILE for path in files)

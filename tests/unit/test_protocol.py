@@ -10,12 +10,13 @@ from scipy import stats
 
 from nbsupport import masks, pairs
 from nbsupport.config import DataConfig, EvaluationConfig, MaskConfig, PairsConfig, RobustnessConfig
+from nbsupport.core.errors import ConfigError, MissingStage
 from nbsupport.data import index
-from nbsupport.detectors import comparison, degradations, scores
-from nbsupport.errors import ConfigError, MissingStage
-from nbsupport.evaluation import audit, naive, paired, robustness, sharpness
+from nbsupport.detectors import degradations, scores
+from nbsupport.evaluation import audit, comparison, naive, robustness, sharpness
 from nbsupport.plots import protocol
 from nbsupport.runs import Run
+from nbsupport.stats import paired
 
 
 def drawn(count=60, ties=False, seed=0):
@@ -184,7 +185,7 @@ def test_a_codec_is_the_real_one_and_quality_matters():
 
 def test_scores_under_conditions_are_kept_and_summarised(runs_folder):
     from nbsupport.config import DetectorConfig
-    from nbsupport.training import classifier
+    from nbsupport.detectors import classifier
 
     run = Run("robust")
     detector_data.make_masks(run, 40)

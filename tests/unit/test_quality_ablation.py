@@ -5,9 +5,9 @@ import pytest
 import tdanet_data
 import torch
 
-from nbsupport import inpainters
 from nbsupport.config import TDANetConfig
-from nbsupport.errors import UserError
+from nbsupport.core.errors import UserError
+from nbsupport.inpainters import base, tdanet
 from nbsupport.quality import ablation
 from nbsupport.tdanet import model
 
@@ -17,7 +17,7 @@ def painter(data, **changes):
         image_size=32, vocabulary_size=len(data.vocabulary), base_channels=8, latent_channels=8, text_channels=32,
         word_channels=16, caption_length=12, **changes,
     )  # fmt: skip
-    return inpainters.TDANetInpainter(model.create(config, 0), data.vocabulary)
+    return tdanet.TDANetInpainter(model.create(config, 0), data.vocabulary)
 
 
 def test_each_disturbance_is_that_of_its_own_box():
@@ -42,7 +42,7 @@ def test_the_attention_of_one_and_the_same_picture_changes_nothing():
 def test_a_latent_that_carries_nothing_is_measured():
     data = tdanet_data.dataset(4)
     brush = painter(data)
-    assert ablation.ablate(data, inpainters.checked(brush), np.arange(4))["mu_rms"] > 0
+    assert ablation.ablate(data, base.checked(brush), np.arange(4))["mu_rms"] > 0
     for parameter in brush.model.fusion_auxiliary.leave.parameters():
         torch.nn.init.zeros_(parameter)
     report = ablation.ablate(data, brush, np.arange(4))

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from nbsupport import rng
 from nbsupport.config import DataConfig
+from nbsupport.core import rng
+from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.data import geometry, index, synthetic
-from nbsupport.data.synthetic import COLOURED_PARTS, COLOURS, part_colours
-from nbsupport.errors import ConfigError, UserError
+from nbsupport.data.synthetic import COLOURED_PARTS, COLOURS, part_colours, regions
 from nbsupport.quality import attributes, strength
 from nbsupport.quality import colours as reading
 from nbsupport.runs import Run
@@ -33,7 +33,7 @@ def data(run):
 
 @pytest.fixture(scope="module")
 def birds(run, data):
-    return attributes.birds_of(run, data)
+    return regions.birds_of(run, data)
 
 
 class Painter:
@@ -88,7 +88,7 @@ def test_colours_are_read_from_untouched_drawings(source, size, fit):
         box = (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1)
         frame = geometry.choose_frame(source, source, box, fit)
         picture = geometry.cut_image(Image.fromarray(drawing.image), frame, size)
-        for part, region in reading.cut_regions(params, source, frame, size).items():
+        for part, region in regions.cut_regions(params, source, frame, size).items():
             if region.sum() >= attributes.FEWEST_PIXELS:
                 right[part].append(reader.read(picture, region, part)[0] == colours[part])
     assert all(len(answers) > 40 for answers in right.values())
@@ -106,8 +106,8 @@ def test_the_cache_shows_the_part_where_the_region_says(run, data, birds):
             params, picture = attributes.bird_of(dataset, birds, row), dataset.cache.batch([row])[0]
             photo = dataset.index.iloc[row]
             wrong = geometry.choose_frame(photo["width"], photo["height"], photo["box"], other)
-            wrong = reading.cut_regions(params, SOURCE, wrong, SIZE)
-            for hidden in attributes.hidden_parts(dataset, params, row):
+            wrong = regions.cut_regions(params, SOURCE, wrong, SIZE)
+            for hidden in regions.hidden_parts(dataset, params, row):
                 true = getattr(params, hidden.part)
                 reader = reading.reader_of(dataset, row)
                 hits.append(reader.read(picture, hidden.region, hidden.part)[0] == true)
@@ -129,7 +129,7 @@ def test_the_hole_hides_all_of_the_parts_colour(run, part):
         table = pd.DataFrame({"width": [SOURCE], "height": [SOURCE], "box": [None]})
         cache = type("Cache", (), {"size": SIZE})
         dataset = type("Data", (), {"index": table, "cache": cache, "config": DataConfig(fit="stretch")})
-        for hidden in attributes.hidden_parts(dataset, params, 0, (part,)):
+        for hidden in regions.hidden_parts(dataset, params, 0, (part,)):
             change = np.abs(first - second).max(axis=-1)
             assert change[hidden.region].min() > 20
             assert change[~hidden.hole].max() <= 12
@@ -205,7 +205,7 @@ def test_accuracy_is_counted_by_hand():
 def test_a_hole_around_the_body_leaves_no_part(data, birds):
     table = attributes.attribute_accuracy(data, birds, Copier(), data.rows()[:12], hole="body", kinds=("true",))
     assert not table["visible_elsewhere"].any()
-    assert table["hole_share"].between(0.1, attributes.LARGEST_HOLE).all()
+    assert table["hole_share"].between(0.1, regions.LARGEST_HOLE).all()
     assert table["correct"].mean() > 0.95
 
 

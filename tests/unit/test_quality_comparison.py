@@ -8,8 +8,9 @@ import pytest
 import tdanet_data
 from scipy import stats
 
-from nbsupport import inpainters, quality
-from nbsupport.errors import ConfigError, UserError
+from nbsupport import quality
+from nbsupport.core.errors import ConfigError, UserError
+from nbsupport.inpainters import base, classical, registry
 from nbsupport.quality import intervals
 
 
@@ -50,7 +51,7 @@ def judged():
 
 def test_the_table_has_one_row_for_each_photograph_method_and_caption(judged):
     data, _, table = judged
-    kinds = {("listener", kind) for kind in quality.KINDS} | {(name, "none") for name in inpainters.CLASSICAL}
+    kinds = {("listener", kind) for kind in quality.KINDS} | {(name, "none") for name in classical.CLASSICAL}
     counts = table.groupby(["method", "caption_kind"]).size()
     assert set(counts.index) == kinds and (counts == 16).all()
     assert list(table.columns) == ["row", "group", "method", "caption_kind", *quality.MEASURES]
@@ -72,7 +73,7 @@ def test_rows_hold_the_measures_of_the_spliced_fill(judged):
     images, holes = data.cache.batch(np.arange(16)), quality.centre_holes(16, (32, 32))
     seeds = [seed for text, seed in painter.seen if text == ""]
     output = Listener(noise=20).fill(images, holes, [""] * 16, seeds=seeds)
-    expected = quality.measures(images, inpainters.splice(images, output, holes), holes)
+    expected = quality.measures(images, base.splice(images, output, holes), holes)
     found = table.query("method == 'listener' and caption_kind == 'empty'").sort_values("row")
     for name, values in expected.items():
         assert found[name].to_numpy() == pytest.approx(values, rel=1e-5), name
@@ -102,7 +103,7 @@ def test_the_report_says_what_a_caption_is_worth(judged):
     report = quality.report(table, seed=1)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report["photographs"] == 16 and report["groups"] == 8
-    assert set(report["measures"]) == {"listener", *inpainters.CLASSICAL}
+    assert set(report["measures"]) == {"listener", *classical.CLASSICAL}
     assert set(report["measures"]["listener"]) == set(quality.KINDS) and set(report["caption_effect"]) == {"listener"}
 
     wide = table.query("method == 'listener'").pivot(index="row", columns="caption_kind")
@@ -124,7 +125,7 @@ def test_the_report_says_what_a_caption_is_worth(judged):
 def test_the_report_sets_the_network_beside_each_baseline(judged):
     _, _, table = judged
     report = quality.report(table)
-    assert set(report["against"]["listener"]) == set(report["disjoint"]["listener"]) == set(inpainters.CLASSICAL)
+    assert set(report["against"]["listener"]) == set(report["disjoint"]["listener"]) == set(classical.CLASSICAL)
     ours = table.query("method == 'listener' and caption_kind == 'matched'").sort_values("row")
     theirs = table.query("method == 'telea'").sort_values("row")
     against = report["against"]["listener"]["telea"]
@@ -241,7 +242,7 @@ def test_diversity_is_the_mean_difference_between_samples():
 
 
 def test_compare_also_takes_a_method_that_reads_no_captions():
-    table = quality.compare(dataset(6), inpainters.create("telea"), np.arange(6))
+    table = quality.compare(dataset(6), registry.create("telea"), np.arange(6))
     assert list(table.columns) == ["row", "group", "tdanet", "tdanet_mismatched", "mean_colour", "telea"]
     assert (table["tdanet"] == table["telea"]).all() and (table["tdanet_mismatched"] == table["telea"]).all()
     assert quality.summary(table)["caption_effect"]["value"] == 0

@@ -12,8 +12,9 @@ import torch
 from scipy.linalg import sqrtm
 from scipy.ndimage import gaussian_filter
 
-from nbsupport import inpainters, quality
-from nbsupport.errors import ConfigError, UserError
+from nbsupport import quality
+from nbsupport.core.errors import ConfigError, UserError
+from nbsupport.inpainters import registry
 from nbsupport.quality import distributions, perceptual, weights
 
 
@@ -198,7 +199,7 @@ def test_too_few_pictures_and_wrong_shapes_are_clear_errors():
 
 
 def test_lite0_features_are_those_before_its_classifier(lite0):
-    from nbsupport.detectors import lite0 as source
+    from nbsupport.core import lite0 as source
 
     images = pictures(3, distributions.LITE0_SIZE)  # at its own size, so that nothing is resized
     features = lite0(images, batch_size=2)
@@ -297,6 +298,6 @@ def test_distances_of_methods_are_over_all_batches():
     data, rows = tdanet_data.dataset(12), np.arange(12)
     found = quality.distances(data, {}, rows, baselines=("mean_colour",), extractor=Mean(), batch_size=5)
     images, holes = data.cache.batch(rows), quality.centre_holes(12, (32, 32))
-    filled = inpainters.create("mean_colour").fill(images, holes, [""] * 12, seeds=range(12))
+    filled = registry.create("mean_colour").fill(images, holes, [""] * 12, seeds=range(12))
     expected = quality.distance(images.mean(axis=(1, 2)), filled.mean(axis=(1, 2)), "colours")
     assert found == {"mean_colour": {"none": expected}} and expected["fid"] > 1 and expected["few"] is False

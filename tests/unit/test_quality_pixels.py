@@ -9,7 +9,7 @@ from skimage.color import rgb2gray
 from torchmetrics.functional.image import total_variation
 
 from nbsupport import quality
-from nbsupport.errors import UserError
+from nbsupport.core.errors import UserError
 
 
 @pytest.fixture

@@ -129,8 +129,8 @@ def test_sentences_of_other_chapters_follow_their_numbers():
 
     from nbsupport import masks, pairs
     from nbsupport.data import summary
-    from nbsupport.detectors.ensembles import report
-    from nbsupport.widgets import experiments
+    from nbsupport.demo import experiments
+    from nbsupport.evaluation import ensemble_report
 
     human = ["the red bird sat near a fence"] * 3 + [f"word{n} bird" for n in range(20)]
     assert "a long tail" in summary.words_reading(human)
@@ -151,13 +151,15 @@ def test_sentences_of_other_chapters_follow_their_numbers():
     assert "unchanged: none" in pairs.reading(found)
 
     def compared(value, verdict, winners):
-        own = {"ensemble": "soft_vote", "arm": "spliced", "against": "a", "reference": report.BEST, "verdict": verdict,
-               "by_groups": ci(value, value - 0.01, value + 0.01)}  # fmt: skip
+        own = {"ensemble": "soft_vote", "arm": "spliced", "against": "a", "reference": ensemble_report.BEST,
+               "verdict": verdict,               "by_groups": ci(value, value - 0.01, value + 0.01)}  # fmt: skip
         return {"comparisons": [own], "winners": winners}
 
-    assert "No ensemble is shown" in report.reading(compared(0.0, "tie", []))
-    assert "above the best member somewhere: soft_vote" in report.reading(compared(0.1, "higher", ["soft_vote"]))
-    assert "lower: 1 of 1" in report.reading(compared(-0.1, "lower", []))
+    assert "No ensemble is shown" in ensemble_report.reading(compared(0.0, "tie", []))
+    assert "above the best member somewhere: soft_vote" in ensemble_report.reading(
+        compared(0.1, "higher", ["soft_vote"])
+    )
+    assert "lower: 1 of 1" in ensemble_report.reading(compared(-0.1, "lower", []))
 
     table = pd.DataFrame({"painter": ["tdanet", "telea"], "vote": [0.9, 0.3], "verdict": ["inpainted", "real"]})
     assert "0 of 1 other painters" in experiments.painters_reading(table, "tdanet")

@@ -121,7 +121,7 @@ def test_no_package_registry_is_named():
 
 # --- what may be imported where ------------------------------------------------------------------------------------
 
-PRESENTATION = {"commands", "plots", "widgets", "pages", "book", "chapters", "runner", "status", "__main__"}
+PRESENTATION = {"book", "cli", "demo", "plots", "__main__"}
 BLOCKED = ("matplotlib", "IPython", "papermill", "ipywidgets", "ipykernel", "nbformat", "jupyter_book", "typer")
 
 

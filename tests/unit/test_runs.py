@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from nbsupport import runs
 from nbsupport.config import DataConfig, MaskConfig, MatchingConfig, PairsConfig
-from nbsupport.errors import ConfigError, MissingStage, StaleStage, UserError
+from nbsupport.core import files
+from nbsupport.core.errors import ConfigError, MissingStage, StaleStage, UserError
 from nbsupport.runs import Run
 
 VALUES = st.recursive(
@@ -71,7 +72,7 @@ def test_records_say_how_long_where_and_from_what(runs_folder):
     record = run.record("index")
     assert record["seconds"] >= 0 and record["peak_memory_mb"] > 1
     assert record["versions"]["torch"] and record["config"]["dataset"] == "synthetic"
-    assert runs.read_json(run / "config.json")["stages"]["index"] == record["config"]
+    assert files.read_json(run / "config.json")["stages"]["index"] == record["config"]
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a*b", "x?y", "semi;colon"])
@@ -102,8 +103,8 @@ def test_a_file_in_the_place_of_the_run_folder_is_a_readable_error(runs_folder):
 
 def test_atomic_writes_keep_the_old_file_when_the_writer_fails(tmp_path):
     path = tmp_path / "x.json"
-    runs.write_json(path, {"a": 1})
-    with pytest.raises(RuntimeError), runs.atomic_path(path) as temporary:
+    files.write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), files.atomic_path(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert json.loads(path.read_text()) == {"a": 1}
@@ -120,19 +121,19 @@ def test_results_are_plain_json(runs_folder):
 def test_broken_json_names_the_file(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(UserError, match=r"x\.json.*is not valid JSON"):
-        runs.read_json(tmp_path / "x.json")
+        files.read_json(tmp_path / "x.json")
 
 
 @given(st.dictionaries(st.text(), VALUES, min_size=2, max_size=5))
 def test_fingerprints_do_not_depend_on_the_order_of_keys(value):
     turned = dict(reversed(list(value.items())))
-    assert runs.fingerprint(value) == runs.fingerprint(turned)
+    assert files.fingerprint(value) == files.fingerprint(turned)
 
 
 @given(VALUES, VALUES)
 def test_fingerprints_differ_where_values_do(first, second):
     same = json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
-    assert (runs.fingerprint(first) == runs.fingerprint(second)) == same
+    assert (files.fingerprint(first) == files.fingerprint(second)) == same
 
 
 # --- stages belong to what they were made from -----------------------------------------------------------------------

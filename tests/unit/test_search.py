@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbsupport.config import DetectorConfig, SearchConfig
-from nbsupport.detectors import predict, searched, zoo
-from nbsupport.errors import ConfigError, MissingStage, UserError
-from nbsupport.runs import Run, read_json
-from nbsupport.training import classifier, search
+from nbsupport.core.errors import ConfigError, MissingStage, UserError
+from nbsupport.core.files import read_json
+from nbsupport.detectors import classifier, predict, search, searched, zoo
+from nbsupport.runs import Run
 
 FIRST = {name: choices[0] for name, choices in searched.SPACE.items()}
 SMALL = SearchConfig(trials=3, epochs=2, batch_size=8, max_mega_macs=60.0, learning_rate=3e-3)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.data.splits import assign, check_enough, leaked, near_duplicate_groups, nearest, needed
-from nbsupport.errors import ConfigError, UserError
 
 HASH = st.integers(0, 2**64 - 1)
 

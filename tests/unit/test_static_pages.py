@@ -11,14 +11,16 @@ import pytest
 from pages_data import EVIL, demo_record, judged
 from PIL import Image
 
-from nbsupport import inpainters, masks, pages
+from nbsupport import inpainters, masks
+from nbsupport.book import pages
+from nbsupport.book.pages import assets, demo_page, error_browser
 from nbsupport.config import DataConfig, MaskConfig
+from nbsupport.core.errors import MissingStage, UserError
 from nbsupport.data import index
 from nbsupport.detectors import degradations, heatmaps, predict
-from nbsupport.errors import MissingStage, UserError
-from nbsupport.evaluation.calibration import Band
-from nbsupport.pages import assets, demo_page, error_browser
+from nbsupport.inpainters import base, registry
 from nbsupport.runs import Run, project_root
+from nbsupport.stats.calibration import Band
 
 
 def data_of(page: str) -> dict:
@@ -63,7 +65,7 @@ def test_every_picture_comes_back_bit_for_bit(browsed):
     for item in read["items"]:
         if "splice" in item:
             outside, inside = (picture(read, number) for number in item["splice"])
-            shown = inpainters.splice(outside, inside, hole(read, item["hole"]))
+            shown = base.splice(outside, inside, hole(read, item["hole"]))
         else:
             shown = picture(read, item["picture"])
         assert np.array_equal(shown, state.picture(item["number"])), item["id"]
@@ -179,7 +181,7 @@ def birds(tmp_path_factory):
 
 @pytest.fixture
 def demo(birds, monkeypatch):
-    create = inpainters.create
+    create = registry.create
     monkeypatch.setattr(inpainters, "create", lambda name, run=None: Painter() if name == "tdanet" else create(name))
     monkeypatch.setattr(demo_page, "Inspector", Witness)
     return demo_page.collect(birds, 3)
@@ -215,7 +217,7 @@ def test_fills_and_verdicts_are_those_of_the_pictures(demo):
         if name != "telea":
             _, caption, seed = name.split()
             assert (output == (5 * len(held["captions"][int(caption)][1]) + 40 * int(seed)) % 256).all()
-        for arm, shown in (("regenerated", output), ("spliced", inpainters.splice(original, output, mask))):
+        for arm, shown in (("regenerated", output), ("spliced", base.splice(original, output, mask))):
             saved = degradations.apply("jpeg 60", shown[None], [0])[0]
             for said, judged_picture in zip(fill["said"][arm], (shown, saved), strict=True):
                 bright = judged_picture.mean() / 255
@@ -301,6 +303,6 @@ def test_the_templates_travel_with_the_package():
     import tomllib
 
     setting = tomllib.loads((project_root() / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert setting["package-data"]["nbsupport.pages"] == ["templates/*", "templates/served/*"]
+    assert setting["package-data"]["nbsupport.book.pages"] == ["templates/*", "templates/served/*"]
     for name in pages.PAGES:
         assert f"../_static/{name}.html" in (project_root() / "book" / f"{name}.md").read_text()

@@ -8,10 +8,10 @@ from sklearn.metrics import roc_auc_score
 
 from nbsupport import pairs
 from nbsupport.config import EvaluationConfig, StudyConfig
-from nbsupport.errors import ConfigError, MissingStage
+from nbsupport.core.errors import ConfigError, MissingStage
+from nbsupport.detectors import classifier
 from nbsupport.evaluation import studies
 from nbsupport.runs import Run
-from nbsupport.training import classifier
 
 CONFIG = StudyConfig(sizes=(4, 12), augment=("jpeg",), transfers=("head",), epochs=2, batch_size=8, learning_rate=3e-3)
 

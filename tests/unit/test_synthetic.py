@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nbsupport.code_version import reachable
-from nbsupport.data import images, splits, synthetic
-from nbsupport.errors import ConfigError, UserError
-from nbsupport.runs import hash_file
+from nbsupport.core import images
+from nbsupport.core.code_version import reachable
+from nbsupport.core.errors import ConfigError, UserError
+from nbsupport.core.files import hash_file
+from nbsupport.data import splits, synthetic
 
 NAMES = {  # the words a caption may use for a part
     "crown": "crown|head|cap",

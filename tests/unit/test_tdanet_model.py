@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from nbsupport import rng
 from nbsupport.config import TDANetConfig
-from nbsupport.errors import UserError
+from nbsupport.core import rng
+from nbsupport.core.errors import UserError
+from nbsupport.core.rng import seeded
 from nbsupport.tdanet.attention import DualAttention, ShortLongAttention, WordReader
 from nbsupport.tdanet.discriminator import Discriminator
 from nbsupport.tdanet.encoder import ImageEncoder
-from nbsupport.tdanet.layers import pool_mask, seeded, widths
+from nbsupport.tdanet.layers import pool_mask, widths
 from nbsupport.tdanet.model import create, fill
 from nbsupport.tdanet.text import Text, TextEncoder
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nbsupport import threads
+from nbsupport.core import threads
 
 
 @pytest.mark.parametrize(("load", "policy"), [(3.0, "active"), (80.0, "passive")])

@@ -9,15 +9,17 @@ import tdanet_data
 import torch
 from PIL import Image
 
-from nbsupport import pretrained
+from nbsupport.book import export, recipe
 from nbsupport.config import MatchingConfig, TDANetConfig, TrainingConfig
-from nbsupport.detectors import lite0
-from nbsupport.errors import ConfigError, UserError
-from nbsupport.runs import Run, read_json, write_json
-from nbsupport.tdanet.layers import seeded
+from nbsupport.core import checkpoints, device, lite0
+from nbsupport.core.errors import ConfigError, UserError
+from nbsupport.core.files import read_json, write_json
+from nbsupport.core.rng import seeded
+from nbsupport.runs import Run
+from nbsupport.tdanet import damsm, weights
 from nbsupport.tdanet.model import create
 from nbsupport.tdanet.text import TextEncoder
-from nbsupport.training import checkpoints, device, matching, recipe, records, step, tdanet
+from nbsupport.training import matching, records, step, tdanet
 from nbsupport.training.batches import Sampler
 
 SIZES = {"text_channels": 32, "word_channels": 16, "image_channels": 8, "caption_length": 12}
@@ -25,7 +27,7 @@ SIZES = {"text_channels": 32, "word_channels": 16, "image_channels": 8, "caption
 
 def trainer_for(data, **changes):
     with seeded(0):
-        matcher = matching.Matcher(matching.MatchingWeights(vocabulary_size=len(data.vocabulary), **SIZES))
+        matcher = damsm.Matcher(damsm.MatchingWeights(vocabulary_size=len(data.vocabulary), **SIZES))
     config = TrainingConfig(**({"batch_size": 6, "base_channels": 8, "latent_channels": 8} | changes))
     return step.Trainer(tdanet.build(data, matcher, config), matcher, config, device.fabric("float32"))
 
@@ -174,7 +176,7 @@ def test_a_training_can_start_from_the_weights_of_another(run, tmp_path):
     sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0}
     first = tdanet.fit(run, TrainingConfig(steps=3, **sizes))
     other = tmp_path / "first.safetensors"
-    other.write_bytes((run / tdanet.WEIGHTS).read_bytes())
+    other.write_bytes((run / weights.WEIGHTS).read_bytes())
     config = TrainingConfig(steps=1, start_from=str(other), learning_rate=1e-7, **sizes)
     second = tdanet.fit(run, config)
     for name, tensor in first.model.named_parameters():
@@ -185,16 +187,16 @@ def test_a_training_can_start_from_weights_of_the_package_by_their_words(run, tm
     """The package's weights know other words at other places: each word must keep its own embedding."""
     sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0, "train_text": False}
     first = tdanet.fit(run, TrainingConfig(steps=3, **sizes))
-    pretrained.export(run, "shapes", "a test", tmp_path)
+    export.export(run, "shapes", "a test", tmp_path)
     about = read_json(tmp_path / "shapes.json")
     words = about["vocabulary"]
     order = [0, 1, *range(len(words) - 1, 1, -1)]
     about["vocabulary"] = [words[i] for i in order[:-1]] + ["unheard"]  # reversed, and one word is not known
     write_json(tmp_path / "shapes.json", about)
-    weights = checkpoints.read_weights(tmp_path / "shapes.safetensors")
-    weights["text.embedding.weight"] = weights["text.embedding.weight"][order]
-    checkpoints.save_weights(tmp_path / "shapes.safetensors", weights)
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    state = checkpoints.read_weights(tmp_path / "shapes.safetensors")
+    state["text.embedding.weight"] = state["text.embedding.weight"][order]
+    checkpoints.save_weights(tmp_path / "shapes.safetensors", state)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     second = tdanet.fit(run, TrainingConfig(steps=1, start_from="shapes", learning_rate=1e-7, **sizes))
     for name, tensor in first.model.named_parameters():
         other = second.model.get_parameter(name)
@@ -257,9 +259,7 @@ def test_frozen_features_are_computed_once_and_are_those_of_the_photograph(run):
     data = tdanet_data.dataset()
     sizes = {**SIZES, "vocabulary_size": len(data.vocabulary)}
     with seeded(0):
-        model = matching.Matcher(
-            matching.MatchingWeights(image_trunk="efficientnet_lite0", **sizes), imagenet=True
-        ).eval()
+        model = damsm.Matcher(damsm.MatchingWeights(image_trunk="efficientnet_lite0", **sizes), imagenet=True).eval()
     before = {name: tensor.clone() for name, tensor in model.image.trunk.state_dict().items()}
     batch = Sampler(data, 12, 6, 0).pictures(1)
     assert batch.flipped.any() and not batch.flipped.all()

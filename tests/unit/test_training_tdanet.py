@@ -5,10 +5,13 @@ import pytest
 import tdanet_data
 import torch
 
-from nbsupport import inpainters, quality
+from nbsupport import quality
 from nbsupport.config import MatchingConfig, TrainingConfig
-from nbsupport.errors import MissingStage, UserError
-from nbsupport.training import checkpoints, device, matching, step, tdanet
+from nbsupport.core import checkpoints, device
+from nbsupport.core.errors import MissingStage, UserError
+from nbsupport.inpainters import registry
+from nbsupport.tdanet import damsm, weights
+from nbsupport.training import matching, step, tdanet
 from nbsupport.training.batches import Sampler
 
 MATCHING = MatchingConfig(
@@ -32,7 +35,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def weights(trained):
+def state_of(trained):
     return {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}
 
 
@@ -42,7 +45,7 @@ def test_a_killed_training_resumes_to_the_very_same_weights(run, monkeypatch):
     assert len(straight.log) == 6 and straight.log["step"].tolist() == [1, 2, 3, 4, 5, 6]
     assert set(straight.result["hole_l1"]) == {"tdanet", "tdanet_mismatched", "mean_colour", "telea"}
     assert not (run / tdanet.STATE).exists()
-    expected = weights(straight)
+    expected = state_of(straight)
     (run / "stages" / "tdanet.json").unlink()
     original = step.Trainer.train_step
 
@@ -60,11 +63,11 @@ def test_a_killed_training_resumes_to_the_very_same_weights(run, monkeypatch):
     resumed = tdanet.fit(run, TRAINING)
     assert steps == [5, 6]
     assert resumed.log["step"].tolist() == [1, 2, 3, 4, 5, 6]
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(resumed).items())
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in state_of(resumed).items())
 
 
 def test_a_killed_matching_resumes_to_the_very_same_weights(run, monkeypatch):
-    expected = weights(matching.fit(run, MATCHING))
+    expected = state_of(matching.fit(run, MATCHING))
     assert not (run / matching.STATE).exists()
     (run / "stages" / "matching.json").unlink()
     monkeypatch.setattr(matching, "SAVE_EVERY", 0.0)
@@ -84,25 +87,25 @@ def test_a_killed_matching_resumes_to_the_very_same_weights(run, monkeypatch):
     )
     resumed = matching.fit(run, MATCHING)
     assert steps == [3, 4] and resumed.log["step"].tolist() == [1, 2, 3, 4]
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(resumed).items())
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in state_of(resumed).items())
 
 
 def test_a_finished_training_is_loaded_and_its_weights_come_back(run, capsys):
     matching.fit(run, MATCHING)
     with pytest.raises(MissingStage):
-        tdanet.load(run)
+        weights.load_run(run)
     before = torch.random.get_rng_state()
     first = tdanet.fit(run, TRAINING)
     again = tdanet.fit(run, TRAINING)
     assert "loaded" in capsys.readouterr().out
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert all(torch.equal(tensor, weights(first)[name]) for name, tensor in weights(again).items())
-    model, vocabulary = tdanet.load(run)
+    assert all(torch.equal(tensor, state_of(first)[name]) for name, tensor in state_of(again).items())
+    model, vocabulary = weights.load_run(run)
     assert not model.training and model.config.vocabulary_size == len(vocabulary)
     text = matching.load(run).model.text.state_dict()  # the text encoder stays as the matching left it
     assert all(torch.equal(tensor, text[name]) for name, tensor in model.text.state_dict().items())
     assert run.record("tdanet")["notes"]["text_encoder"] == "trained"
-    painter = inpainters.create("tdanet", run)
+    painter = registry.create("tdanet", run)
     images = tdanet_data.dataset().cache.batch([3, 7])
     holes = quality.centre_holes(2, (32, 32))
     outputs = [painter.fill(images, holes, ["a red square", ""], seeds=seeds) for seeds in ((1, 2), (1, 2), (3, 4))]
@@ -130,7 +133,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(run, monk
 def trainer_for(data, **changes):
     sizes = {"vocabulary_size": len(data.vocabulary), "text_channels": 32, "word_channels": 16, "image_channels": 8}
     with matching.seeded(0):
-        matcher = matching.Matcher(matching.MatchingWeights(caption_length=12, **sizes))
+        matcher = damsm.Matcher(damsm.MatchingWeights(caption_length=12, **sizes))
     values = {"steps": 60, "batch_size": 6, "base_channels": 16, "latent_channels": 8, "learning_rate": 3e-3} | changes
     config = TrainingConfig(mask_kinds=("centre",), coverage_low=0.25, coverage_high=0.25, train_text=True, **values)
     return step.Trainer(tdanet.build(data, matcher, config), matcher, config, device.fabric("float32"))
@@ -144,7 +147,7 @@ def test_it_learns_one_batch_far_beyond_what_an_untrained_network_or_the_mean_co
     rows = batch.rows
     holes = batch.holes[:, 0].numpy()
     pictures = data.cache.batch(rows)  # the shapes are symmetrical: a flip changes nothing
-    mean = inpainters.create("mean_colour").fill(pictures, holes, [""] * 6, seeds=range(6))
+    mean = registry.create("mean_colour").fill(pictures, holes, [""] * 6, seeds=range(6))
     baseline = quality.hole_l1(pictures, mean, holes).mean()
     values = [trainer.train_step(batch)["hole_l1"] for _ in range(60)]
     assert values[0] > 0.5 * baseline, "an untrained network must not pass this test"

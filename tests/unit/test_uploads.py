@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nbsupport.errors import UnusableImage
-from nbsupport.widgets import uploads
+from nbsupport.core.errors import UnusableImage
+from nbsupport.demo import uploads
 
 
 def encoded(image, form="PNG", **options):

@@ -1,6 +1,6 @@
 """Captions of the demo: edits of one colour, suggestions."""
 
-from nbsupport.widgets import words
+from nbsupport.demo import words
 
 
 def test_an_edit_changes_one_colour_and_its_article():

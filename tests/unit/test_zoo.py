@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.detectors import networks, searched, zoo
-from nbsupport.errors import ConfigError, UserError
 
 SIZE = 64
 GENES = {name: choices[0] for name, choices in searched.SPACE.items()}  # for "searched" alone

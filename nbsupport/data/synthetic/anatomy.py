@@ -9,10 +9,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from nbsupport.core.rng import generator
 from nbsupport.data.synthetic import shapes
 from nbsupport.data.synthetic.parameters import BirdParameters
 from nbsupport.data.synthetic.shapes import OVER, Canvas, ellipse, smooth
-from nbsupport.rng import generator
 
 
 class Anatomy(NamedTuple):

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from nbsupport.core.errors import ConfigError, unknown
+from nbsupport.core.rng import generator
 from nbsupport.data.synthetic.parameters import COLOURED_PARTS, BirdParameters, contrasting, pick
-from nbsupport.errors import ConfigError, unknown
-from nbsupport.rng import generator
 
 NUMBER_OF_CAPTIONS = 10
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from nbsupport.core.errors import ConfigError, unknown
+from nbsupport.core.rng import generator
 from nbsupport.data.synthetic import shapes
 from nbsupport.data.synthetic.anatomy import Anatomy, paint
 from nbsupport.data.synthetic.background import background, cast_shadow, noise
 from nbsupport.data.synthetic.parameters import COLOURED_PARTS, COLOURS, BirdParameters, contrasting
 from nbsupport.data.synthetic.shapes import BIRD_LABELS, LABELS, OVER, PART_LABELS
-from nbsupport.errors import ConfigError, unknown
-from nbsupport.rng import generator
 
 _STANDS_ON = ("grass", "water", "ground")  # backgrounds that a bird without a perch throws a shadow on
 

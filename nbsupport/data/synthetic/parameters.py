@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from nbsupport.errors import ConfigError, unknown
-from nbsupport.rng import generator
+from nbsupport.core.errors import ConfigError, unknown
+from nbsupport.core.rng import generator
 
 #: Palette name -> RGB (uint8). Far enough apart that a median colour can be named again.
 COLOURS: dict[str, tuple[int, int, int]] = {

@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from nbsupport.code_version import code_version
+from nbsupport.core.code_version import code_version
+from nbsupport.core.errors import ConfigError, UserError
+from nbsupport.core.files import atomic_path, read_json, write_json
+from nbsupport.core.rng import generator
 from nbsupport.data.cub import PARTS
 from nbsupport.data.synthetic.captions import captions
 from nbsupport.data.synthetic.drawing import draw_bird
 from nbsupport.data.synthetic.parameters import PARAMETER_NAMES, TYPES, BirdParameters, sample_parameters
-from nbsupport.errors import ConfigError, UserError
-from nbsupport.rng import generator
-from nbsupport.runs import atomic_path, read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd  # imported where it is used: the drawing processes need no tables and start faster without

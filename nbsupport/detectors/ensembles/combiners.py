@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from nbsupport import rng
+from nbsupport.core import rng
 from nbsupport.detectors.ensembles import splitting
 
 _CERTAIN = 1e-6  # probabilities are kept this far from 0 and 1 before their log-odds are taken

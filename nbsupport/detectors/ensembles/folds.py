@@ -16,10 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from nbsupport.core.errors import UserError
 from nbsupport.detectors.ensembles import combiners, splitting
 from nbsupport.detectors.ensembles.combiners import Combiner
-from nbsupport.errors import UserError
-from nbsupport.evaluation.statistics import codes_of, group_weights, interval
+from nbsupport.stats.bootstrap import codes_of, group_weights, interval
 
 KEYS = ["path", "seed", "condition"]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from nbsupport import rng
-from nbsupport.errors import UserError
+from nbsupport.core import rng
+from nbsupport.core.errors import UserError
 
 
 def by_group(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import skops.io
 
+from nbsupport.core.errors import UserError
+from nbsupport.core.files import atomic_path, write_json
 from nbsupport.detectors.ensembles.combiners import Combiner, Learned, Logistic, Vote
-from nbsupport.errors import UserError
-from nbsupport.runs import Run, atomic_path, write_json
+from nbsupport.runs import Run
 
 #: Types beyond those that skops trusts by itself which our models hold.
 TRUSTED: tuple[str, ...] = ("sklearn.tree._tree.Tree",)

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from nbsupport import pretrained
 from nbsupport.runs import Run
+from nbsupport.tdanet import weights
 from nbsupport.tdanet.walkthrough import BOXES
 
 #: Cells that must have left exactly one figure, by the call in them.
@@ -22,7 +22,7 @@ def check(run: Run) -> None:
     assert result["changes"]["hidden pixels"]["inpainting"] == 0 < result["changes"]["hidden pixels"]["auxiliary"]
     assert result["changes"]["visible pixels"]["auxiliary"] == 0 < result["changes"]["visible pixels"]["inpainting"]
     assert abs(result["attention_sum"] - 1) < 1e-3 and abs(result["texture_sum"] - 1) < 1e-3
-    about = pretrained.describe(result["weights"])["results"]["tdanet"] if result["weights"] else {}
+    about = weights.describe(result["weights"])["results"]["tdanet"] if result["weights"] else {}
     assert result["parameters"] == about.get("parameters", result["parameters"]), "not the weights that were named"
     assert result["draws_differ_inside"] > 0 and result["parameters"] > 10_000
     for path, own in result["words"].items():

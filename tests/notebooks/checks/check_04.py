@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 
-from nbsupport import chapters, quality
+from nbsupport import quality
+from nbsupport.book import chapters
 from nbsupport.config import TrainingConfig
 from nbsupport.plots.tables import readable
 from nbsupport.runs import Run

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from nbsupport import fooled, pairs
+from nbsupport import pairs
+from nbsupport.book import fooled
 from nbsupport.detectors import scores
 from nbsupport.evaluation import errors, findings, localization
 from nbsupport.runs import Run

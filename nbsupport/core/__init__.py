@@ -1,0 +1,1 @@
+"""What every room stands on and what stands on none: errors, files, random numbers, images, tensors, devices."""

@@ -1,0 +1,268 @@
+"""The demo without its widgets: choose a picture, a hole and a caption; get fills, and what detectors say of them.
+
+Everything that the panels show is computed here and in the rooms beside it, so that it can be tested without a browser.
+What is not there (a run, a trained TDANet, trained detectors) is no error: what comes with the package steps in, and
+the session says which it used.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from nbsupport.core.errors import ConfigError, MissingStage, UserError
+from nbsupport.data import geometry
+from nbsupport.data.index import Dataset
+from nbsupport.demo import words
+from nbsupport.demo.jury import AS_IT_IS, SOFT_VOTE, STEPS, Jury
+from nbsupport.demo.painters import Painters
+from nbsupport.demo.records import Filled, Verdict
+from nbsupport.demo.samples import DrawnSamples, RunSamples, Samples, fits, part_hole
+from nbsupport.demo.uploads import Upload
+from nbsupport.detectors import views
+from nbsupport.inpainters import base, neighbourhood
+from nbsupport.masks import MaskSet
+from nbsupport.runs import Run
+
+
+class Session:
+    """One reader at the demo; models are loaded when first needed and kept.
+
+    Args: run: whose photographs and networks to use; None, or one without photographs and holes (chapters 1 and 2):
+        birds drawn on the spot and what comes with the package.
+
+    Raises:
+        StaleStage: the run's holes are not those of its photographs.
+    """
+
+    def __init__(self, run: Run | None = None, split: str = "test") -> None:
+        self.run, self.split = run, split
+        self.samples: Samples = RunSamples(run, split) if run and run.record("masks") else DrawnSamples()
+        self.size = self.samples.size
+        self.painters = Painters(run, self.samples)
+        self._lock, self._asked = threading.RLock(), False  # a thread of the page loads what the first fill needs
+        self._jury: Jury | None = None
+        self.loading = False  # True: a thread is at it, so do not wait for a network only to say something about it
+
+    # --- pictures and holes ---
+
+    @property
+    def photographs(self) -> pd.DataFrame:
+        """The samples: at least the columns ``image_id, label``."""
+        return self.samples.table
+
+    def image(self, image_id: str) -> np.ndarray:
+        """A sample, (H, W, 3) uint8 RGB."""
+        return self.samples.image(image_id)
+
+    def captions(self, image_id: str) -> list[str]:
+        """The captions that came with it; may be empty."""
+        return self.samples.captions(image_id)
+
+    def mask_kinds(self, image_id: str) -> list[str]:
+        """Kinds of holes this sample can have."""
+        return self.samples.kinds(image_id)
+
+    def mask(self, image_id: str, kind: str) -> np.ndarray:
+        """A hole of one kind, (H, W) bool, True = hole."""
+        return self.samples.mask(image_id, kind)
+
+    def parts(self, image_id: str) -> list[str]:
+        """Names of the visible parts of the animal; empty where none is known."""
+        return sorted(self.samples.parts(image_id))
+
+    def part(self, image_id: str, part: str) -> np.ndarray:
+        """A hole over one part, (H, W) bool, True = hole."""
+        return part_hole(self.samples, image_id, part)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The index and cache of the run; raises MissingStage without a run."""
+        return self._of_run.data
+
+    @property
+    def masks(self) -> MaskSet:
+        """The fixed holes of the run; raises MissingStage without a run."""
+        return self._of_run.masks
+
+    def row(self, image_id: str) -> int:
+        """The row of a photograph in the run's index and cache; an error names the nearest id."""
+        return self._of_run.row(image_id)
+
+    @property
+    def _of_run(self) -> RunSamples:
+        if not isinstance(self.samples, RunSamples):
+            raise MissingStage("These pictures were drawn on the spot and belong to no run: make the session with one.")
+        return self.samples
+
+    # --- painting ---
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the inpainters that can be used now, the fitting ones first."""
+        return self.painters.names
+
+    def reading(self, caption: str, inpainter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Words of a caption that the network does not know, and words that it does not reach (both may be empty)."""
+        return words.unread(self.painters.get(inpainter), caption)
+
+    def fills(
+        self, picture: str | Upload, mask: np.ndarray, caption: str, inpainter: str, seed: int = 0, count: int = 1
+    ) -> list[Filled]:
+        """Paint a hole `count` times, from the seeds `seed`, `seed` + 1 …
+
+        Args: picture: the id of a sample, or an uploaded photograph. mask: (H, W) bool, True = hole.
+
+        Raises:
+            UserError: no such picture or inpainter, or an unusable hole.
+        """
+        uploaded = isinstance(picture, Upload)
+        image = picture.image if uploaded else self.image(picture)
+        if mask.shape != image.shape[:2]:
+            raise ConfigError(f"The hole has {mask.shape} pixels (rows, columns), the picture {image.shape[:2]}.")
+        if not mask.any():
+            raise UserError("There is no hole yet: draw one with the brush, or choose one from the list.")
+        painter, seeds = self.painters.get(inpainter), [seed + number for number in range(count)]
+        begin = time.perf_counter()
+        size = self.painters.size(inpainter)
+        regenerated, spliced, square = neighbourhood.fill(painter, image, mask, caption, seeds, size)
+        seconds = (time.perf_counter() - begin) / count
+        unknown_words, cut_words = self.reading(caption, inpainter)
+        return [
+            Filled(
+                image_id=picture.name if uploaded else picture,
+                original=image,
+                mask=mask,
+                regenerated=regenerated[number],
+                spliced=spliced[number],
+                caption=caption,
+                inpainter=inpainter,
+                seed=seeds[number],
+                unknown_words=unknown_words,
+                cut_words=cut_words,
+                reads_caption=base.reads_captions(painter),
+                seconds=seconds,
+                square=square,
+                sha256=picture.sha256 if uploaded else "",
+            )
+            for number in range(count)
+        ]
+
+    def fill(self, picture: str | Upload, mask: np.ndarray, caption: str, inpainter: str, seed: int = 0) -> Filled:
+        """Paint a hole once; see :meth:`fills`."""
+        return self.fills(picture, mask, caption, inpainter, seed)[0]
+
+    def attention(self, filled: Filled) -> pd.DataFrame | None:
+        """How much TDANet attended to each word for a fill (``words.attention``); None for other painters."""
+        painter, size = self.painters.get(filled.inpainter), self.painters.size(filled.inpainter)
+        image, hole = filled.original, filled.mask
+        if filled.square is not None:
+            patch, cut = neighbourhood.cut(image, filled.square), neighbourhood.cut(hole, filled.square)
+            image, hole = neighbourhood.shrink(patch, cut, size)
+        return words.attention(painter, image, hole, filled.caption)
+
+    # --- judging ---
+
+    @property
+    def jury(self) -> Jury | None:
+        """The run's detectors, else the package's that fit best, else None; loaded once, by whoever asks first."""
+        with self._lock:
+            if not self._asked:
+                self._jury, self._asked = self._find_jury(), True
+            return self._jury
+
+    def _find_jury(self) -> Jury | None:
+        if self.run is not None and self.run.record("detectors"):
+            return Jury.of_run(self.run)
+        from nbsupport.detectors import packaged
+
+        held = sorted(packaged.sets(), key=lambda name: not fits(self.samples, packaged.describe(name)))
+        return Jury.of_package(held[0]) if held else None
+
+    @property
+    def no_jury(self) -> str:
+        """Why nobody judges, and which command mends it; empty if somebody does."""
+        if self.jury is not None:
+            return ""
+        if self.run is None:
+            return "No trained detectors came with the package. Train some with: python -m nbsupport run --only 1-6"
+        return (
+            "This run has no trained detectors, and none came with the package. Train them with: "
+            f"{self.run.command('1-6')}"
+        )
+
+    def using(self) -> list[str]:
+        """Sentences about the samples and the painter that this session uses."""
+        method = self.painters.describe(self.methods[0])
+        note = []
+        if self.run is not None and isinstance(self.samples, DrawnSamples):
+            note = [f"The run {self.run.name} holds no photographs yet; make them with: {self.run.command('1-2')}."]
+        return [
+            *note,
+            f"Samples: {self.samples.title}, {self.size} x {self.size} pixels.",
+            f"Painter: {method}.",
+        ]
+
+    def using_jury(self) -> list[str]:
+        """Sentences about the detectors, and where they do not fit the samples."""
+        if self.jury is None:
+            return [self.no_jury]
+        names = ", ".join(self.jury.detectors)
+        said = [f"Detectors of {self.jury.title}, trained on {self.jury.dataset}: {names}."]
+        if self.jury.dataset != self.samples.dataset:
+            said.append(f"They learnt from {self.jury.dataset}, not from {self.samples.dataset}: expect poor verdicts.")
+        return said
+
+    def view(self, picture: np.ndarray) -> views.View:
+        """What is judged of a picture (H, W, 3) uint8: of the squares that cover it, that of the highest soft vote."""
+        if self.jury is None:
+            return views.cut(picture, self.size)[0]
+        return self.jury.look(views.cut(picture, self.jury.size, self.jury.fit)).view
+
+    def view_hole(self, mask: np.ndarray, view: views.View) -> np.ndarray:
+        """A hole (H, W) bool cut as a view is cut: (S, S) bool, True = hole."""
+        size = len(view.picture)
+        return mask if mask.shape == (size, size) else geometry.cut_mask(mask, view.frame, size)
+
+    def verdict(self, picture: np.ndarray) -> Verdict:
+        """Ask the detectors about one picture, (H, W, 3) uint8 RGB of any size.
+
+        There is none for a picture of another kind, and the vote is unsure where it changes when the picture is saved
+        again.
+        """
+        jury = self.jury
+        if jury is None:
+            return Verdict({}, None, self.no_jury)
+        found = jury.look(views.cut(picture, jury.size, jury.fit))
+        if not found.known or min(picture.shape[:2]) < jury.size:
+            return Verdict({}, None, "No verdict: this is not a picture of the kind that these detectors know.")
+        opinions, vote = found.opinions, found.opinions[SOFT_VOTE]
+        copies = views.saved_again(picture, jury.size) if vote.verdict != "unsure" else {}
+        for copy in copies.values():
+            again = jury.look(views.cut(copy, jury.size, jury.fit), check=False).opinions[SOFT_VOTE]
+            if again.verdict != vote.verdict:
+                opinions[SOFT_VOTE] = replace(vote, verdict="unsure", trusted=None)
+        each = {name: opinion.probability for name, opinion in opinions.items() if name != SOFT_VOTE}
+        return Verdict(each, vote.probability, opinions=opinions)
+
+    def ladder(self, picture: np.ndarray, steps: Sequence[str] = STEPS) -> pd.DataFrame:
+        """The picture saved or resized once in each way, at its own size, and judged again (``Jury.ladder``).
+
+        Raises:
+            MissingStage: there are no detectors.
+        """
+        if self.jury is None:
+            raise MissingStage(self.no_jury)
+        from nbsupport.detectors import degradations
+
+        seen = self.view(picture)
+        copies, size = {AS_IT_IS: seen.picture}, len(seen.picture)
+        for step in steps:
+            copy = degradations.apply(step, picture[None], [0])[0]
+            whole = copy.shape[:2] == (size, size)
+            copies[step] = copy if whole else geometry.cut_image(Image.fromarray(copy), seen.frame, size)
+        return self.jury.ladder(copies)

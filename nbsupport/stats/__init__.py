@@ -1,0 +1,1 @@
+"""Statistics: the bootstrap over groups, metrics with intervals, paired tests, calibration of probabilities."""
