@@ -59,7 +59,7 @@ MAKER_OF_STAGE = {
     "studies": "nbsupport.evaluation.studies:make",
     "robustness": "nbsupport.evaluation.robustness:score",
     "ensembles": "nbsupport.detectors.ensemble:make",
-    "segmentation": "nbsupport.detectors.segmentation_training:make",
+    "segmentation": "nbsupport.detectors.segmentation:make",
     "localization": "nbsupport.evaluation.localization:make",
     "errors": "nbsupport.evaluation.errors:make",
 }

@@ -117,11 +117,11 @@ def _source(run: Run, parameters: Mapping[str, Any]) -> str | None:
     if own.get("dataset", "synthetic") == "synthetic" and own.get("data") is None:
         return None
     from nbsupport import data
-    from nbsupport.data import listing
+    from nbsupport.data import index
 
     try:
         config = DataConfig(**own)
-        return listing.source_signature(run, config, data.resolve_root(config, run))
+        return index.source_signature(run, config, data.resolve_root(config, run))
     except (UserError, OSError):
         return None
 

@@ -415,11 +415,11 @@ def picture(
 
     Without --output the book's own figure of a bird is drawn anew beside it.
     """
-    from nbsupport.plots import readme, synthetic
+    from nbsupport.plots import synthetic
     from nbsupport.runs import project_root
 
     figures = project_root() / "book" / "figures"
-    written = [readme.save(output or figures / "readme.png", seed=seed)]
+    written = [synthetic.save(output or figures / "readme.png", seed=seed)]
     if output is None:
         written.append(synthetic.save_labelled(figures / "labelled_bird.png"))
     for path in written:

@@ -28,8 +28,7 @@ from nbsupport.core.errors import UserError
 from nbsupport.core.images import read_mask, suffixes
 from nbsupport.data import compose
 from nbsupport.data.records import Photo, unique_ids
-from nbsupport.data.texts import caption_table, decoded, read_json
-from nbsupport.data.walk import files_below
+from nbsupport.data.texts import caption_table, decoded, files_below, read_json
 
 _HEIF = "convert them to JPEG, or: pip install pillow-heif"
 #: Pictures that are not read, and what to do about it.

@@ -4,7 +4,9 @@ Not here: files that the package wrote itself; see ``core.files.read_json``.
 """
 
 import json
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +79,30 @@ def read_json(file: Path) -> Any:
         return json.loads(decoded(file))
     except ValueError as error:
         raise UserError(f"'{file}' is not valid JSON: {error}. Correct the file at that place.") from None
+
+
+def files_below(base: Path) -> Iterator[Path]:
+    """Every file below `base`, folder by folder in the order of names, each folder once.
+
+    Linked folders come last, so that what lies below `base` anyway is listed where it lies. What begins with a dot is
+    left out, and so are a folder that cannot be opened and a link that leads nowhere.
+    """
+    seen, folders, links = set(), [str(base)], []
+    while folders or links:
+        folder = folders.pop() if folders else links.pop()
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        try:
+            with os.scandir(folder) as opened:
+                entries = sorted(opened, key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if os.path.isdir(entry.path):  # unlike an entry's own method it takes a link to itself for nothing
+                (links if entry.is_symlink() else folders).append(entry.path)
+            elif os.path.isfile(entry.path):
+                yield Path(entry.path)

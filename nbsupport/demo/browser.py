@@ -12,8 +12,7 @@ from nbsupport.core.errors import UserError
 from nbsupport.core.files import atomic_path
 from nbsupport.data import index
 from nbsupport.demo import browser_text, text
-from nbsupport.demo.browser_query import CHOICES, SORTS, Query
-from nbsupport.demo.browser_state import BrowserState
+from nbsupport.demo.browser_state import CHOICES, SORTS, BrowserState, Query
 from nbsupport.demo.pictures import BLANK, png
 from nbsupport.detectors.inspection import overlay
 from nbsupport.pairs.files import Encoding

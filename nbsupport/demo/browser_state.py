@@ -1,8 +1,8 @@
 """The error browser without its widgets: the judged pictures of a run, and everything known about one.
 
-:class:`BrowserState` answers a ``browser_query.Query`` from the table of ``evaluation.errors``. Tables of one detector
+:class:`BrowserState` answers a ``browser_state.Query`` from the table of ``evaluation.errors``. Tables of one detector
 are cut out once and kept, so that an answer takes milliseconds.
-Not here: widgets (:mod:`.browser`), filters (:mod:`.browser_query`), sentences and files (:mod:`.browser_text`).
+Not here: widgets (:mod:`.browser`), sentences and files (:mod:`.browser_text`).
 """
 
 from collections import OrderedDict
@@ -14,11 +14,66 @@ import numpy as np
 import pandas as pd
 
 from nbsupport.core.errors import ConfigError, UserError, unknown
-from nbsupport.demo.browser_query import CHOICES, OUTCOMES, Query, answer
 from nbsupport.detectors import ensemble
 from nbsupport.evaluation import errors, strata
 from nbsupport.masks import MaskSet
 from nbsupport.runs import Run
+
+#: Filters by equality: field of :class:`Query` -> column of the table.
+CHOICES = {
+    "outcome": "outcome",
+    "arm": "arm",
+    "species": "species",
+    "kind": "mask_kind",
+    "part": "part",
+    "inpainter": "inpainter",
+}
+
+
+#: Filters by range, both ends included: field -> column.
+RANGES = {"coverage": "coverage", "probability": "probability", "error": "error", "wrong": "wrong_detectors"}
+
+
+#: What pictures can be sorted by: name on the page -> (column, largest first).
+SORTS = {
+    "most confident errors first": ("error", True),
+    "most certainly right first": ("error", False),
+    "probability of inpainted, high first": ("probability", True),
+    "probability of inpainted, low first": ("probability", False),
+    "wrong detectors, many first": ("wrong_detectors", True),
+    "hole, large first": ("coverage", True),
+    "hole, small first": ("coverage", False),
+    "distance of the paint, small first": ("hole_l1", False),
+    "species": ("species", False),
+}
+
+
+OUTCOMES = ("miss", "false alarm", "found", "passed")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What pictures are asked for; None: any. Ranges are (low, high), both included.
+
+    Attributes:
+        outcome, arm, species, kind, part, inpainter: see :data:`CHOICES`. coverage, probability, error: within [0, 1].
+        wrong: how many single detectors are wrong. sort: a name of :data:`SORTS`.
+    """
+
+    detector: str
+    seed: int = 0
+    outcome: str | None = None
+    arm: str | None = None
+    species: str | None = None
+    kind: str | None = None
+    part: str | None = None
+    inpainter: str | None = None
+    coverage: tuple[float, float] | None = None
+    probability: tuple[float, float] | None = None
+    error: tuple[float, float] | None = None
+    wrong: tuple[int, int] | None = None
+    sort: str = next(iter(SORTS))
+
 
 _GRID = 8  # cells along a side of the descriptor that neighbours are sought in
 _KEPT = 256  # heat maps
@@ -192,3 +247,24 @@ class BrowserState:
                 self._heat.popitem(last=False)
         self._heat.move_to_end(key)
         return self._heat[key]
+
+
+def answer(table: pd.DataFrame, query: Query) -> pd.DataFrame:
+    """The rows of one detector's table that a query asks for, sorted; may be empty.
+
+    Raises:
+        ConfigError: no such order.
+    """
+    chosen = np.ones(len(table), bool)
+    for field, column in CHOICES.items():
+        if (wanted := getattr(query, field)) is not None:
+            chosen &= (table[column] == wanted).to_numpy()
+    for field, column in RANGES.items():
+        if (limits := getattr(query, field)) is not None:
+            values = table[column].to_numpy(np.float64)
+            chosen &= (values >= limits[0] - 1e-9) & (values <= limits[1] + 1e-9)
+    if query.sort not in SORTS:
+        raise ConfigError(unknown("order", query.sort, SORTS))
+    column, down = SORTS[query.sort]
+    found = table[chosen]
+    return found.sort_values([column, "path"], ascending=[not down, True], kind="stable", na_position="last")

@@ -10,8 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from nbsupport.demo import text
-from nbsupport.demo.browser_query import Query
-from nbsupport.demo.browser_state import BrowserState, Detail
+from nbsupport.demo.browser_state import BrowserState, Detail, Query
 from nbsupport.plots.evaluation import outlined
 
 #: Pictures in an exported page; more would make a file that no browser opens gladly.

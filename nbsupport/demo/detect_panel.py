@@ -9,8 +9,7 @@ from nbsupport.core.errors import UserError
 from nbsupport.demo import pictures, text, uploads
 from nbsupport.demo.jury import SOFT_VOTE, overlap
 from nbsupport.demo.pictures import BLANK, png
-from nbsupport.demo.records import Filled
-from nbsupport.demo.state import Session
+from nbsupport.demo.state import Filled, Session
 
 _FILL, _OTHER, _ORIGINAL, _FILE = (
     "the fill, spliced",

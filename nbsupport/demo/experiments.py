@@ -12,8 +12,7 @@ import pandas as pd
 from nbsupport import masks
 from nbsupport.core.errors import ConfigError, MissingStage, unknown
 from nbsupport.data.synthetic import COLOURS
-from nbsupport.demo.records import Filled
-from nbsupport.demo.state import Session
+from nbsupport.demo.state import Filled, Session
 
 _PLURAL = {"wing", "leg"}
 

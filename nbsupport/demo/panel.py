@@ -12,9 +12,8 @@ import numpy as np
 from nbsupport.core.errors import UserError
 from nbsupport.demo import text, uploads, words
 from nbsupport.demo.hole_tools import HoleTools
-from nbsupport.demo.records import Filled
 from nbsupport.demo.results import MOST_SAMPLES, Results
-from nbsupport.demo.state import Session
+from nbsupport.demo.state import Filled, Session
 from nbsupport.demo.uploads import Upload
 from nbsupport.inpainters import tdanet
 from nbsupport.runs import Run

@@ -7,8 +7,7 @@ import ipywidgets as w
 
 from nbsupport.demo import pictures, saving, text
 from nbsupport.demo.pictures import BLANK, GAIN, WIDTH, png
-from nbsupport.demo.records import ARMS, Filled, Verdict
-from nbsupport.demo.state import Session
+from nbsupport.demo.state import ARMS, Filled, Session, Verdict
 
 _ROW = {"flex_flow": "row wrap"}
 _VIEWS = ("original", "masked", "filled", "difference")

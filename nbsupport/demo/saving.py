@@ -11,8 +11,7 @@ from PIL import Image
 from nbsupport import runs
 from nbsupport.core import files
 from nbsupport.demo.mask_editor import mask_png
-from nbsupport.demo.records import Filled, Verdict
-from nbsupport.demo.state import Session
+from nbsupport.demo.state import Filled, Session, Verdict
 from nbsupport.tdanet.weights import FOLDER
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # a zip's earliest: equal fills make equal bytes

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nbsupport.demo.jury import ALLOWED, AS_IT_IS, SOFT_VOTE, Opinion
-from nbsupport.demo.records import Filled, Verdict
+from nbsupport.demo.state import Filled, Verdict
 from nbsupport.plots.style import COLOURS
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from nbsupport.core import images
 from nbsupport.core.errors import ConfigError, MissingStage, UnusableImage
-from nbsupport.data.walk import files_below
+from nbsupport.data.texts import files_below
 from nbsupport.detectors import ensemble, predict, scores
 from nbsupport.detectors import kind as kinds
 from nbsupport.detectors import views as view

@@ -35,8 +35,8 @@ from nbsupport.config import EvaluationConfig
 from nbsupport.core import rng
 from nbsupport.core.errors import UserError
 from nbsupport.core.rng import seeded
+from nbsupport.detectors.classifier import PairSampler
 from nbsupport.detectors.networks import PowerSpectrum, ResidualNet, high_pass
-from nbsupport.detectors.pair_batches import PairSampler
 from nbsupport.detectors.predict import to_tensor
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import Pairs, files

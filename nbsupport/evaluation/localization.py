@@ -23,7 +23,7 @@ from nbsupport.core import rng
 from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.core.files import atomic_path
 from nbsupport.detectors import heatmaps, predict, segmentation
-from nbsupport.detectors.segmentation_training import holes_of
+from nbsupport.detectors.segmentation import holes_of
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import Pairs
 from nbsupport.runs import Run

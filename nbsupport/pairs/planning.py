@@ -13,7 +13,7 @@ import pandas as pd
 from nbsupport.config import PairsConfig
 from nbsupport.core import rng
 from nbsupport.core.errors import ConfigError, unknown
-from nbsupport.data import caption_choice
+from nbsupport.data import captions
 from nbsupport.inpainters import registry
 from nbsupport.pairs.files import Encoding
 from nbsupport.pairs.storage import shard_name
@@ -269,8 +269,8 @@ def _captions(index: pd.DataFrame, rows: np.ndarray, kind: str, seed: int) -> np
     if kind == "empty":
         return np.full(len(rows), "", object)
     if kind == "matched":
-        return caption_choice.matched(index, rows, seed)
-    texts = caption_choice.mismatched(index, rows, seed)
+        return captions.matched(index, rows, seed)
+    texts = captions.mismatched(index, rows, seed)
     if (texts == "").any():
         nameless = index["image_id"].to_numpy()[rows[np.flatnonzero(texts == "")[0]]]
         raise ConfigError(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from nbsupport.plots.style import COLOURS, hide_region, picture_grid
 
 if TYPE_CHECKING:
-    from nbsupport.demo.records import Filled
+    from nbsupport.demo.state import Filled
     from nbsupport.stats.calibration import Band
 
 _LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1)), (0, (1, 1)))

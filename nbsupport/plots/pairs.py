@@ -14,7 +14,7 @@ from nbsupport.pairs import ARMS, Pairs
 from nbsupport.plots.style import COLOURS, hide_region, picture_grid
 
 if TYPE_CHECKING:
-    from nbsupport.demo.records import Filled
+    from nbsupport.demo.state import Filled
 
 _STYLES = ("-", ":", "--", "-", "--", "-.")  # as many as there are arms
 

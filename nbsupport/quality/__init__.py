@@ -19,10 +19,11 @@ from nbsupport.quality.comparison import (
     evaluate,
     fills,
     pick_captions,
+    sample_diversity,
+    strengths,
 )
 from nbsupport.quality.distributions import Extractor, distance, distances, fid, kid
-from nbsupport.quality.diversity import sample_diversity
-from nbsupport.quality.intervals import better, conclusion, mean_interval, missing_or_wrong, report, summary, worth
+from nbsupport.quality.intervals import better, conclusion, missing_or_wrong, report, summary, worth
 from nbsupport.quality.listening import caption_found, five_captions, recoloured, result_r_precision
 from nbsupport.quality.perceptual import Perceptual
 from nbsupport.quality.pixels import (
@@ -35,7 +36,7 @@ from nbsupport.quality.pixels import (
     total_variation,
     whole_l1,
 )
-from nbsupport.quality.strength import strengths
+from nbsupport.stats.bootstrap import mean_interval
 
 __all__ = [
     "ALL_BASELINES",

@@ -15,8 +15,8 @@ from nbsupport.core.tensors import to_uint8
 from nbsupport.data.index import Dataset
 from nbsupport.inpainters.tdanet import TDANetInpainter
 from nbsupport.quality.comparison import centre_holes, pick_captions
-from nbsupport.quality.intervals import mean_interval
 from nbsupport.quality.pixels import hole_l1
+from nbsupport.stats.bootstrap import mean_interval
 from nbsupport.tdanet import losses
 
 #: What is switched off -> how it is said.

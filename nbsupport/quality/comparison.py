@@ -9,6 +9,7 @@ everything. Not here: the measures (:mod:`.pixels`, :mod:`.perceptual`), and wha
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,14 @@ from tqdm.auto import tqdm
 from nbsupport import masks
 from nbsupport.core import rng
 from nbsupport.core.errors import ConfigError, unknown
-from nbsupport.data import caption_choice
+from nbsupport.data import captions
 from nbsupport.data.index import Dataset
+from nbsupport.data.synthetic import BirdParameters
 from nbsupport.inpainters import base, classical, registry
+from nbsupport.quality.attributes import attribute_accuracy, attribute_summary
 from nbsupport.quality.perceptual import Perceptual
 from nbsupport.quality.pixels import hole_l1, measures
+from nbsupport.stats.bootstrap import mean_interval
 
 #: The hole that inpainting numbers are given for: a quarter of the picture, in its middle.
 CENTRE_COVERAGE = 0.25
@@ -42,14 +46,12 @@ def centre_holes(count: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def pick_captions(dataset: Dataset, rows: np.ndarray, seed: int) -> tuple[list[str], list[str]]:
-    """A caption of each photograph's own, and in the same order a mismatched one (``data.caption_choice``).
+    """A caption of each photograph's own, and in the same order a mismatched one (``data.captions``).
 
     Returns: matched and mismatched captions, as many as `rows`; "" where there is none.
     """
     rows = np.asarray(rows, np.int64)
-    return tuple(
-        choose(dataset.index, rows, seed).tolist() for choose in (caption_choice.matched, caption_choice.mismatched)
-    )
+    return tuple(choose(dataset.index, rows, seed).tolist() for choose in (captions.matched, captions.mismatched))
 
 
 @dataclass(frozen=True)
@@ -179,3 +181,92 @@ def evaluate(
     if not parts:
         return pd.DataFrame(columns=["row", "group", "method", "caption_kind"])
     return pd.concat(parts, ignore_index=True)
+
+
+def strengths(
+    dataset: Dataset,
+    painter: base.Inpainter,
+    rows: np.ndarray,
+    chosen: Sequence[float],
+    birds: Mapping[str, BirdParameters] | None = None,
+    seed: int = 0,
+) -> list[dict]:
+    """Fill the same holes with each strength of the caption.
+
+    Args:
+        painter: a (checked) :class:`~nbsupport.inpainters.tdanet.TDANetInpainter`; its strength is set back at the end.
+        rows: of the index. chosen: strengths, 1 is the network as it is.
+        birds: of synthetic photographs (``regions.birds_of``); without them no colours are read.
+
+    Returns:
+        for each strength ``strength``, ``hole_l1``: {value, low, high} on centre holes with true captions, and with
+        `birds` ``accuracy``: ``true`` and ``edited`` -> {value, low, high}, and ``chance``.
+    """
+    inner = painter.inner if isinstance(painter, base.Checked) else painter
+    before, records = inner.caption_strength, []
+    rows = np.asarray(rows)
+    images, groups = dataset.cache.batch(rows), dataset.index["group"].to_numpy()[rows]
+    holes = centre_holes(len(rows), images.shape[1:3])
+    captions, _ = pick_captions(dataset, rows, seed)
+    seeds = [rng.torch_seed(seed, "fill", int(row)) for row in rows]
+    try:
+        for strength in tqdm(chosen, desc="strengths", unit="strength", leave=False):
+            inner.caption_strength = float(strength)
+            parts = [slice(start, start + 32) for start in range(0, len(rows), 32)]
+            fills = [painter.fill(images[p], holes[p], captions[p], seeds=seeds[p]) for p in parts]
+            errors = hole_l1(images, np.concatenate(fills), holes)
+            record = {"strength": float(strength), "hole_l1": mean_interval(errors, groups, seed)}
+            if birds:
+                table = attribute_accuracy(dataset, birds, painter, rows, seed, kinds=("true", "edited"))
+                found = attribute_summary(table, seed)
+                record |= {"accuracy": found["accuracy"], "chance": found["chance"]["uniform"]}
+            records.append(record)
+    finally:
+        inner.caption_strength = before
+    return records
+
+
+def sample_diversity(
+    dataset: Dataset,
+    inpainter: base.Inpainter,
+    rows: np.ndarray,
+    seed: int = 0,
+    samples: int = 5,
+    perceptual: Perceptual | None = None,
+    batch_size: int = 32,
+) -> pd.DataFrame:
+    """Fill the centre of each photograph several times with its own caption and compare the fills with each other.
+
+    Args:
+        dataset, rows: which photographs. inpainter: any. seed: of the captions and of the noise.
+        samples: fills of each photograph, at least 2; the cost grows with their number, that of comparing with its
+            square. batch_size: photographs at a time.
+        perceptual: also take this distance, of the spliced pictures.
+
+    Returns:
+        one row for each photograph: ``row, group``, ``hole_l1`` in [0, 2], and the perceptual distance in a column of
+        its own name: means over the pairs of samples. :func:`~.intervals.mean_interval` makes an interval of a column.
+
+    Raises:
+        ConfigError: fewer than two samples.
+    """
+    if samples < 2:
+        raise ConfigError(f"Diversity compares samples with each other: samples must be at least 2, got {samples}.")
+    rows, painter = np.asarray(rows), base.checked(inpainter)
+    captions, _ = pick_captions(dataset, rows, seed)
+    pairs = list(combinations(range(samples), 2))
+    columns: dict[str, list[np.ndarray]] = {"hole_l1": []} | ({perceptual.name: []} if perceptual else {})
+    for start in tqdm(range(0, len(rows), batch_size), desc="sampling", unit="batch", leave=False):
+        part = slice(start, start + batch_size)
+        images = np.asarray(dataset.cache.batch(rows[part]))
+        holes = centre_holes(len(images), images.shape[1:3])
+        drawn = []
+        for sample in range(samples):
+            seeds = [rng.torch_seed(seed, "diversity", sample, int(row)) for row in rows[part]]
+            output = painter.fill(images, holes, captions[part], seeds=seeds)
+            drawn.append(base.splice(images, output, holes))
+        columns["hole_l1"].append(np.mean([hole_l1(drawn[a], drawn[b], holes) for a, b in pairs], axis=0))
+        if perceptual:
+            columns[perceptual.name].append(np.mean([perceptual(drawn[a], drawn[b]) for a, b in pairs], axis=0))
+    names = {"row": rows, "group": dataset.index["group"].to_numpy()[rows]}
+    return pd.DataFrame(names | {name: np.concatenate(parts) for name, parts in columns.items()})

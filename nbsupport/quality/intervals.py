@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nbsupport.core import rng
 from nbsupport.core.errors import UserError
 from nbsupport.quality.comparison import KINDS, NO_CAPTION
+from nbsupport.stats.bootstrap import mean_interval
 
 #: The columns of :func:`~.comparison.evaluate`'s table that name a row; all others are measures.
 KEYS = ("row", "group", "method", "caption_kind")
@@ -23,21 +23,6 @@ MORE_IS_BETTER = {"hole_l1": False, "hole_psnr": True, "hole_ssim": True, "ssim"
 JUDGED = ("hole_l1", "hole_ssim")
 #: From which share of the error on a caption's worth is called what (:func:`worth`).
 WORTH = ((0.0, "barely listens"), (0.02, "listens a little"), (0.05, "clearly listens"))
-
-
-def mean_interval(
-    values: np.ndarray, groups: Sequence, seed: int, draws: int = 2000, confidence: float = 0.95
-) -> dict[str, float]:
-    """The mean of `values` with a percentile interval from a bootstrap that draws whole groups.
-
-    Args: values (n,) float; groups: n labels, equal for what is not independent. Returns value, low, high.
-    """
-    _, number = np.unique(np.asarray(groups), return_inverse=True)
-    sums, counts = np.bincount(number, values), np.bincount(number)
-    draw = rng.generator(seed, "mean_interval")
-    weights = draw.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
-    low, high = np.quantile((weights @ sums) / (weights @ counts), [0.5 - confidence / 2, 0.5 + confidence / 2])
-    return {"value": float(np.mean(values)), "low": float(low), "high": float(high)}
 
 
 def summary(table: pd.DataFrame, seed: int = 0) -> dict:

@@ -144,3 +144,18 @@ def share(right: Sequence | np.ndarray, groups: Sequence | np.ndarray, confidenc
     reach = z / (1 + z**2 / worth) * np.sqrt(p * (1 - p) / worth + z**2 / (4 * worth**2))
     # At shares of 0 and 1 an end equals the share, but for rounding.
     return {"value": p, "low": float(np.clip(middle - reach, 0, p)), "high": float(np.clip(middle + reach, p, 1))}
+
+
+def mean_interval(
+    values: np.ndarray, groups: Sequence, seed: int, draws: int = 2000, confidence: float = 0.95
+) -> dict[str, float]:
+    """The mean of `values` with a percentile interval from a bootstrap that draws whole groups.
+
+    Args: values (n,) float; groups: n labels, equal for what is not independent. Returns value, low, high.
+    """
+    _, number = np.unique(np.asarray(groups), return_inverse=True)
+    sums, counts = np.bincount(number, values), np.bincount(number)
+    draw = rng.generator(seed, "mean_interval")
+    weights = draw.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
+    low, high = np.quantile((weights @ sums) / (weights @ counts), [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return {"value": float(np.mean(values)), "low": float(low), "high": float(high)}

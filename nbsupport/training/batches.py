@@ -5,9 +5,8 @@ would have seen. Flips reach the photograph, its object mask and its part points
 uses fixed holes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,10 +16,43 @@ from nbsupport import masks
 from nbsupport.core import rng
 from nbsupport.core.errors import UserError
 from nbsupport.core.tensors import to_tensor
+from nbsupport.data import synthetic
 from nbsupport.data.index import Dataset
+from nbsupport.data.synthetic import BirdParameters, regions
+from nbsupport.quality import attributes
 
-if TYPE_CHECKING:
-    from nbsupport.training.named_parts import NamedParts
+
+class NamedParts:
+    """Draws holes over whole parts, each with a caption that names the colour of that part.
+
+    Args: dataset: of synthetic birds. birds: image_id -> parameters, as ``regions.birds_of`` gives them.
+    """
+
+    def __init__(self, dataset: Dataset, birds: Mapping[str, BirdParameters]) -> None:
+        self.dataset, self.birds = dataset, birds
+        self._kept: dict[int, list[tuple[np.ndarray, list[str]]]] = {}
+
+    def of(self, row: int) -> list[tuple[np.ndarray, list[str]]]:
+        """The parts of a bird that can be hidden: hole (H, W) bool, True = hole, and the captions that name it."""
+        if row not in self._kept:
+            bird = attributes.bird_of(self.dataset, self.birds, row)
+            texts = self.dataset.index["captions"].iloc[row]
+            found = []
+            for hidden in regions.hidden_parts(self.dataset, bird, row):
+                naming = [text for text in texts if synthetic.names_colour(text, bird, hidden.part)]
+                if naming:
+                    found.append((np.packbits(hidden.hole), naming))
+            self._kept[row] = found
+        shape = (self.dataset.cache.size,) * 2
+        return [(np.unpackbits(bits).astype(bool).reshape(shape), naming) for bits, naming in self._kept[row]]
+
+    def draw(self, generator: np.random.Generator, row: int) -> tuple[np.ndarray, str] | None:
+        """One of the parts of a bird at random: its hole (H, W) bool and a caption; None if none can be hidden."""
+        parts = self.of(row)
+        if not parts:
+            return None
+        hole, naming = parts[generator.integers(len(parts))]
+        return hole, naming[generator.integers(len(naming))]
 
 
 @dataclass

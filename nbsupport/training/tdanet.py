@@ -30,8 +30,7 @@ from nbsupport.tdanet import damsm, weights
 from nbsupport.tdanet.model import TDANet, create
 from nbsupport.tdanet.text import words_of
 from nbsupport.training import matching, records
-from nbsupport.training.batches import Sampler
-from nbsupport.training.named_parts import NamedParts
+from nbsupport.training.batches import NamedParts, Sampler
 from nbsupport.training.step import Trainer
 
 if TYPE_CHECKING:

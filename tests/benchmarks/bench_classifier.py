@@ -33,7 +33,7 @@ from nbsupport.detectors import (  # noqa: E402
     predict,
     zoo,
 )
-from nbsupport.detectors.pair_batches import PairSampler  # noqa: E402
+from nbsupport.detectors.classifier import PairSampler  # noqa: E402
 from nbsupport.pairs import files  # noqa: E402
 from nbsupport.runs import Run  # noqa: E402
 

@@ -14,8 +14,7 @@ from nbsupport.config import DataConfig
 from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.data import index
 from nbsupport.demo import ErrorBrowser, browser_text
-from nbsupport.demo.browser_query import Query
-from nbsupport.demo.browser_state import BrowserState
+from nbsupport.demo.browser_state import BrowserState, Query
 from nbsupport.detectors import heatmaps, predict
 from nbsupport.runs import Run
 

@@ -14,7 +14,7 @@ from nbsupport import pairs
 from nbsupport.config import DetectorConfig, PairsConfig, SearchConfig, StudyConfig
 from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.core.files import read_json
-from nbsupport.detectors import classifier, degradations, pair_batches, predict, scores, transfer, zoo
+from nbsupport.detectors import classifier, degradations, predict, scores, transfer, zoo
 from nbsupport.runs import Run
 
 SMALL = DetectorConfig(names=("residual_net",), epochs=3, batch_size=8, learning_rate=3e-3)
@@ -36,7 +36,7 @@ def manifest(photographs: int, fakes: int = 2) -> pd.DataFrame:
 @given(photographs=st.integers(2, 50), size=st.integers(4, 40), seed=st.integers(0, 99), count=st.integers(0, 60))
 def test_batches_hold_both_members_of_every_pair(photographs, size, seed, count):
     table = manifest(photographs)
-    sampler = pair_batches.PairSampler(table, ("spliced", "regenerated"), size, max(count, 2) if count else 0, seed)
+    sampler = classifier.PairSampler(table, ("spliced", "regenerated"), size, max(count, 2) if count else 0, seed)
     batches, photos = list(sampler.epoch(3)), []
     assert len(batches) == sampler.batches
     for batch in batches:
@@ -67,7 +67,7 @@ def all_variants(photographs: int) -> pd.DataFrame:
 def test_the_real_class_is_the_untouched_photograph_or_what_met_the_same_encoder(fakes):
     """With all six variants in the set: no reconstructed one, and a JPEG only against a JPEG."""
     table = all_variants(30)
-    sampler = pair_batches.PairSampler(table, fakes, 8, 0, seed=1, inpainters=("tdanet",))
+    sampler = classifier.PairSampler(table, fakes, 8, 0, seed=1, inpainters=("tdanet",))
     met = set()
     for batch in (batch for epoch in range(6) for batch in sampler.epoch(epoch)):
         half = len(batch.rows) // 2
@@ -118,7 +118,7 @@ def test_the_blur_baseline_is_calibrated_but_not_trained(tmp_path):
 
 
 def test_epochs_differ_and_repeat_themselves():
-    sampler = pair_batches.PairSampler(manifest(30), ("spliced", "regenerated"), 8, 0, seed=1)
+    sampler = classifier.PairSampler(manifest(30), ("spliced", "regenerated"), 8, 0, seed=1)
     rows = [np.concatenate([batch.rows for batch in sampler.epoch(number)]) for number in (0, 0, 1)]
     assert (rows[0] == rows[1]).all() and not (rows[0] == rows[2]).all()
     fakes = set(np.concatenate(rows)) & set(np.flatnonzero(manifest(30)["label"] == "fake"))
@@ -127,7 +127,7 @@ def test_epochs_differ_and_repeat_themselves():
 
 def test_too_few_pairs_are_an_error():
     with pytest.raises(UserError, match="holds 1 photographs with fakes"):
-        pair_batches.PairSampler(manifest(1), ("spliced",), 8, 0, 0)
+        classifier.PairSampler(manifest(1), ("spliced",), 8, 0, 0)
 
 
 # --- learning ------------------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_frozen_layers_stay_as_they_were(kind, trained):
 
 
 def test_both_members_of_a_pair_meet_the_same_degradation():
-    sampler = pair_batches.PairSampler(manifest(30), ("spliced", "regenerated"), 16, 0, seed=1)
+    sampler = classifier.PairSampler(manifest(30), ("spliced", "regenerated"), 16, 0, seed=1)
     everything = list(degradations.AUGMENTATIONS)
     batch = next(sampler.epoch(0))
     half = len(batch.rows) // 2
@@ -319,7 +319,7 @@ def test_both_members_of_a_pair_meet_the_same_degradation():
 
 def test_fakes_of_the_wanted_inpainters_only():
     table = manifest(20).assign(inpainter=["", "telea", "tdanet"] * 20)  # of each photograph one real row, two fakes
-    sampler = pair_batches.PairSampler(table, ("spliced", "regenerated"), 8, 0, 0, ("telea",))
+    sampler = classifier.PairSampler(table, ("spliced", "regenerated"), 8, 0, 0, ("telea",))
     rows = np.concatenate([batch.rows for epoch in range(3) for batch in sampler.epoch(epoch)])
     assert set(table.iloc[rows]["inpainter"]) == {"", "telea"}
 

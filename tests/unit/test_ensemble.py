@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from nbsupport.config import DetectorConfig, EnsembleConfig
 from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.detectors import ensemble, scores
-from nbsupport.detectors.ensembles import combiners, folds, splitting, storage
+from nbsupport.detectors.ensembles import combiners, folds, storage
 from nbsupport.runs import Run
 
 
@@ -144,7 +144,7 @@ def test_no_group_is_on_both_sides_of_a_fold():
     generator = np.random.default_rng(0)
     groups, labels = generator.integers(0, 30, 200), generator.integers(0, 2, 200)
     seen = np.zeros(200, int)
-    for fitted, other in splitting.by_group(labels, groups, 5, 0):
+    for fitted, other in combiners.by_group(labels, groups, 5, 0):
         assert not set(groups[fitted]) & set(groups[other])
         seen[other] += 1
     assert (seen == 1).all()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from nbsupport.config import DataConfig
 from nbsupport.core.errors import ConfigError, MissingStage, UserError
-from nbsupport.data import SOURCES, cub, difficult, find_root, index, ingest, listing, summary
+from nbsupport.data import SOURCES, cub, difficult, find_root, index, ingest, summary
 from nbsupport.data.records import Photo, safe_name, unique_ids
 from nbsupport.runs import Run
 
@@ -90,8 +90,8 @@ def test_content_decides_whether_a_source_is_as_it_was(root, run, monkeypatch):
         assert seen(root, run) == first, f"{what}, and back again: the same content is the same source"
 
     opened = []
-    original = listing.hash_file
-    monkeypatch.setattr(listing, "hash_file", lambda path: opened.append(path.suffix) or original(path))
+    original = index.hash_file
+    monkeypatch.setattr(index, "hash_file", lambda path: opened.append(path.suffix) or original(path))
     assert seen(root, run) == first
     assert opened and ".jpg" not in opened, "photographs that nobody touched are not read again, captions always"
 
@@ -162,13 +162,13 @@ def test_a_giant_group_is_warned_of(root, run, capsys):
 
 def test_count_draws_a_balanced_subset_that_does_not_depend_on_the_order(root):
     photos = cub.load(root)
-    chosen = listing.choose(photos, 9, 0)
+    chosen = index.choose(photos, 9, 0)
     assert [photo.image_id for photo in chosen] == sorted(photo.image_id for photo in chosen)
-    assert chosen == listing.choose(photos[::-1], 9, 0) != listing.choose(photos, 9, 1)
+    assert chosen == index.choose(photos[::-1], 9, 0) != index.choose(photos, 9, 1)
     labels = [photo.label for photo in chosen]
     assert {labels.count(label) for label in labels} == {3}
-    assert {p.image_id for p in chosen} < {p.image_id for p in listing.choose(photos, 20, 0)}
-    assert len(listing.choose(photos, 0, 0)) == len(listing.choose(photos, 999, 0)) == 40
+    assert {p.image_id for p in chosen} < {p.image_id for p in index.choose(photos, 20, 0)}
+    assert len(index.choose(photos, 0, 0)) == len(index.choose(photos, 999, 0)) == 40
 
 
 def test_processes_give_what_one_process_gives(root, monkeypatch):

@@ -11,7 +11,6 @@ from nbsupport import masks, pairs
 from nbsupport.config import DetectorConfig, LocalizationConfig, SegmentationConfig
 from nbsupport.core import rng
 from nbsupport.detectors import scores, segmentation
-from nbsupport.detectors import segmentation_training as training
 from nbsupport.evaluation import localization
 from nbsupport.plots import localization as figures
 from nbsupport.runs import Run
@@ -88,10 +87,10 @@ def run(tmp_path, monkeypatch):
 
 def test_the_segmentation_network_learns_planted_holes_and_is_measured(run, capsys):
     config = SegmentationConfig(steps=60, batch_size=12, channels=6, validate_every=15)
-    training.make(run, config)
+    segmentation.make(run, config)
     record = run.record("segmentation")
     assert record["notes"]["loss"] < 0.35 < record["notes"]["first_loss"]
-    again = training.make(run, config)
+    again = segmentation.make(run, config)
     assert "loaded" in capsys.readouterr().out and not again.training
     found = localization.make(run, LocalizationConfig(draws=50))
     ap = found.table.groupby(["detector", "arm"])["ap"].mean()
@@ -105,7 +104,7 @@ def test_the_segmentation_network_learns_planted_holes_and_is_measured(run, caps
 
 def test_photographs_have_empty_masks(run):
     manifest = pairs.load(run).manifest
-    found = training.holes_of(manifest.head(6), masks.load(run))
+    found = segmentation.holes_of(manifest.head(6), masks.load(run))
     assert (found.any((1, 2)) == (manifest.head(6)["label"] == "fake")).all()
 
 

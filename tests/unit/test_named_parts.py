@@ -10,7 +10,7 @@ from nbsupport.data import index, synthetic
 from nbsupport.data.synthetic import COLOURED_PARTS, regions
 from nbsupport.quality import attributes
 from nbsupport.runs import Run
-from nbsupport.training import named_parts
+from nbsupport.training import batches
 from nbsupport.training.batches import Sampler
 
 
@@ -26,7 +26,7 @@ def data(run):
 
 @pytest.fixture(scope="module")
 def named(run, data):
-    return named_parts.NamedParts(data, regions.birds_of(run, data))
+    return batches.NamedParts(data, regions.birds_of(run, data))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_bird_without_parts_is_not_asked(data, named, monkeypatch):
 
 def test_birds_of_another_run_are_refused(data):
     with pytest.raises(UserError, match="Take them from the same run"):
-        named_parts.NamedParts(data, {}).of(0)
+        batches.NamedParts(data, {}).of(0)
 
 
 def test_a_share_is_a_share():

@@ -13,7 +13,7 @@ from nbsupport.core import rng
 from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.data import geometry, index, synthetic
 from nbsupport.data.synthetic import COLOURED_PARTS, COLOURS, part_colours, regions
-from nbsupport.quality import attributes, strength
+from nbsupport.quality import attributes, comparison
 from nbsupport.quality import colours as reading
 from nbsupport.runs import Run
 
@@ -248,12 +248,12 @@ class Hedger:
 
 def test_strength_shows_what_a_hedging_painter_understood(data, birds):
     painter, rows = Hedger(), data.rows()[:12]
-    found = strength.strengths(data, painter, rows, [1, 10], birds)
+    found = comparison.strengths(data, painter, rows, [1, 10], birds)
     assert [record["strength"] for record in found] == [1.0, 10.0] and painter.caption_strength == 1.0
     weak, strong = ([record["accuracy"][kind]["value"] for kind in ("true", "edited")] for record in found)
     assert max(weak) < 0.4 and min(strong) > 0.95
     assert found[1]["hole_l1"]["low"] <= found[1]["hole_l1"]["value"] <= found[1]["hole_l1"]["high"]
-    plain = strength.strengths(data, painter, rows, [1])
+    plain = comparison.strengths(data, painter, rows, [1])
     assert "accuracy" not in plain[0] and plain[0]["hole_l1"] == found[0]["hole_l1"]
 
 
@@ -264,5 +264,5 @@ def test_a_painter_that_fails_keeps_its_strength(data):
 
     painter = Failing()
     with pytest.raises(UserError, match="no paint"):
-        strength.strengths(data, painter, data.rows()[:2], [3.0])
+        comparison.strengths(data, painter, data.rows()[:2], [3.0])
     assert painter.caption_strength == 1.0

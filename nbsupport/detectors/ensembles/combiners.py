@@ -6,7 +6,7 @@ as they are, so a line over their raw answers is fitted on answers held out by g
 Not here: which pictures are fitted on (:mod:`.folds`), files (:mod:`.storage`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,12 +15,15 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from nbsupport.core import rng
-from nbsupport.detectors.ensembles import splitting
+from nbsupport.core.errors import UserError
+from nbsupport.detectors.ensembles import combiners
+from nbsupport.detectors.ensembles.combiners import Combiner
 
 _CERTAIN = 1e-6  # probabilities are kept this far from 0 and 1 before their log-odds are taken
 _LEAST_SLOPE = 0.05  # of the calibration line: answers worth nothing keep their order, near one half
@@ -145,7 +148,7 @@ def fit_learned(
         return model.fit(logits[rows], labels[rows], sample_weight=even(labels[rows]) * len(rows))
 
     held_out = np.empty(len(labels))
-    for fitted, other in splitting.by_group(labels, groups, _INNER_FOLDS, seed):
+    for fitted, other in combiners.by_group(labels, groups, _INNER_FOLDS, seed):
         held_out[other] = _raw(fit(fitted), logits[other])
     line = LogisticRegression(C=100.0, class_weight="balanced").fit(held_out[:, None], labels)
     slope = max(float(line.coef_[0, 0]), _LEAST_SLOPE)
@@ -173,3 +176,22 @@ def fit(
     if name in plain:
         return plain[name](logits, labels, groups, detectors, seed)
     return fit_learned(name, logits, labels, groups, detectors, seed)
+
+
+def by_group(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers (fitted, held out) of each fold; no group is on both sides, and every row is held out once.
+
+    Raises:
+        UserError: fewer than two groups, or a fold would be fitted on one class alone.
+    """
+    count = min(folds, len(np.unique(groups)))
+    if count < 2:
+        raise UserError("A stack needs validation pictures of at least two groups. Use more photographs in chapter 1.")
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=rng.torch_seed(seed, "folds") % 2**32)
+    for fitted, other in splitter.split(np.zeros(len(labels)), labels, groups):
+        if len(np.unique(np.asarray(labels)[fitted])) < 2:
+            raise UserError(
+                "A stack needs photographs and inpainted pictures in several validation groups; a fold has one class "
+                "only. Use more photographs in chapter 1."
+            )
+        yield fitted, other
