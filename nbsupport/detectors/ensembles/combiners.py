@@ -23,7 +23,6 @@ from sklearn.svm import SVC
 from nbsupport.core import rng
 from nbsupport.core.errors import UserError
 from nbsupport.detectors.ensembles import combiners
-from nbsupport.detectors.ensembles.combiners import Combiner
 
 _CERTAIN = 1e-6  # probabilities are kept this far from 0 and 1 before their log-odds are taken
 _LEAST_SLOPE = 0.05  # of the calibration line: answers worth nothing keep their order, near one half
