@@ -19,6 +19,7 @@ MaskKind = Literal["centre", "rectangles", "strokes", "object", "part"]
 MASK_KINDS: tuple[str, ...] = typing.get_args(MaskKind)
 EnsembleName = Literal["soft_vote", "weighted_vote", "stack_logistic", "stack_forest", "stack_boosting", "stack_svm"]
 ENSEMBLES: tuple[str, ...] = typing.get_args(EnsembleName)
+SOFT_VOTE = ENSEMBLES[0]  # the mean of the probabilities, which needs no fit
 #: Words of a caption that the networks read, unless another number is asked for; chapter 1 counts what that cuts off.
 CAPTION_LENGTH = 24
 CaptionKind = Literal["matched", "mismatched", "empty"]

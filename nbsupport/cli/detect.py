@@ -99,7 +99,7 @@ def _inspector(run_name: str | None, packaged: str, names: Sequence[str], ensemb
     if run_name in sets() and not (runs.runs_root() / run_name).is_dir():
         run_name, packaged = None, run_name
     if run_name is not None:
-        return inspection.Inspector(statuses.open_existing(run_name), names, ensemble)
+        return inspection.Inspector.of_run(statuses.open_existing(run_name), names, ensemble)
     if ensemble != "soft_vote":
         raise ConfigError(
             f"The package's detectors have no ensemble '{ensemble}': leave --ensemble out, or name --run."
@@ -157,7 +157,8 @@ def _keep(save: Path, told: dict, name: str, finding: "Finding") -> None:
 
 
 def _explain(inspector: "Inspector", save: Path | None) -> None:
-    low, high = inspector.band.low, inspector.band.high
+    band = inspector.bands[inspector.voice]
+    low, high = band.low, band.high
     out.print(
         f"By {plain(inspector.title)}, one answer by {inspector.voice}. Unsure between {low:.2f} and {high:.2f}, "
         "or where saving the picture again changes the verdict. Judged: squares that cover the picture, each as small "

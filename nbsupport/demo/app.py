@@ -5,10 +5,10 @@ import threading
 import ipywidgets as w
 import numpy as np
 
+from nbsupport.config import SOFT_VOTE
 from nbsupport.core.errors import UserError
 from nbsupport.demo import text
 from nbsupport.demo.detect_panel import DetectPanel
-from nbsupport.demo.jury import SOFT_VOTE
 from nbsupport.demo.panel import InpaintPanel
 from nbsupport.demo.state import Session
 from nbsupport.runs import Run
@@ -31,9 +31,9 @@ def warm_up(session: Session) -> None:
     hole[: len(hole) // 4, : len(hole) // 4] = True
     painted = session.fill(first, hole, "a bird", session.methods[0])
     session.attention(painted)
-    if session.jury is not None:
+    if session.inspector is not None:
         session.verdict(painted.spliced)
-        session.jury.heat(painted.spliced, SOFT_VOTE)
+        session.inspector.heat_map(painted.spliced, SOFT_VOTE)
 
 
 class Demo(w.VBox):
@@ -63,7 +63,7 @@ class Demo(w.VBox):
         """Load the networks and use each once; then say which they are, or what is wrong with them."""
         try:
             warm_up(self.session)
-            said = text.notes([*self.session.using(), *self.session.using_jury()])
+            said = text.notes([*self.session.using(), *self.session.using_detectors()])
         except UserError as error:
             said = text.notes(self.session.using()) + text.note(str(error), "fake")
         finally:

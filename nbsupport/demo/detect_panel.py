@@ -5,9 +5,9 @@ from collections.abc import Callable
 import ipywidgets as w
 import numpy as np
 
+from nbsupport.config import SOFT_VOTE
 from nbsupport.core.errors import UserError
 from nbsupport.demo import pictures, text, uploads
-from nbsupport.demo.jury import SOFT_VOTE, overlap
 from nbsupport.demo.pictures import BLANK, png
 from nbsupport.demo.state import Filled, Session
 
@@ -32,7 +32,7 @@ class DetectPanel(w.VBox):
         left = w.VBox([w.HTML("as the detectors see it"), self.seen])
         right = w.VBox([w.HTML("where the evidence lies<br>(dark: none, bright: most of this picture)"), self.heat])
         shown = w.HBox(
-            [left, right, w.VBox([self.opinions, self.band])], layout=w.Layout(flex_flow="row wrap", grid_gap="12px")
+            [left, right, w.VBox([self.predictions, self.band])], layout=w.Layout(flex_flow="row wrap", grid_gap="12px")
         )
         super().__init__(
             [self.source, self.file,
@@ -53,12 +53,14 @@ class DetectPanel(w.VBox):
                                    layout={"width": "220px"})  # fmt: skip
         about = w.HTML(text.note(uploads.LIMITS))
         self.file = w.VBox([self.upload, about], layout=w.Layout(display="none"))
-        self.detector = w.Dropdown(options=[SOFT_VOTE], description="heat map of", layout={"width": "330px"})
-        self.message, self.opinions, self.band, self.overlap = w.HTML(), w.HTML(), w.HTML(), w.HTML()
+        self.detector = w.Dropdown(
+            options=[(text.shown(SOFT_VOTE), SOFT_VOTE)], description="heat map of", layout={"width": "330px"}
+        )
+        self.message, self.predictions, self.band, self.overlap = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.ladder = w.HTML()
         self.seen, self.heat = (w.Image(format="png", value=png(BLANK), width=pictures.WIDTH) for _ in range(2))
         for name, widget in {"source": self.source, "upload": self.upload, "message": self.message,
-                             "opinions": self.opinions, "overlap": self.overlap, "ladder": self.ladder,
+                             "predictions": self.predictions, "overlap": self.overlap, "ladder": self.ladder,
                              "seen": self.seen, "heat": self.heat, "detector": self.detector}.items():  # fmt: skip
             widget.add_class(f"detect-{name}")
 
@@ -69,8 +71,8 @@ class DetectPanel(w.VBox):
 
     def loaded(self) -> None:
         """The detectors are there: offer their heat maps."""
-        if self.session.jury is not None and len(self.detector.options) == 1:
-            self.detector.options = self.session.jury.names
+        if self.session.inspector is not None and len(self.detector.options) == 1:
+            self.detector.options = [(text.shown(name), name) for name in self.session.inspector.names]
             self.detector.value = SOFT_VOTE
 
     def _guard(self, action: Callable[[], None]) -> None:
@@ -85,7 +87,7 @@ class DetectPanel(w.VBox):
 
     def _blank(self, message: str) -> None:
         self.message.value = message
-        for widget in (self.opinions, self.band, self.overlap, self.ladder):
+        for widget in (self.predictions, self.band, self.overlap, self.ladder):
             widget.value = ""
         self.seen.value = self.heat.value = png(BLANK)
 
@@ -125,8 +127,8 @@ class DetectPanel(w.VBox):
 
     def judge(self) -> None:
         """Ask about the chosen picture: verdict first, then heat map, then the ladder, as each is ready."""
-        if self.session.jury is None:
-            raise UserError(self.session.no_jury)
+        if self.session.inspector is None:
+            raise UserError(self.session.no_detectors)
         self.loaded()
         picture, hole, said = self._subject()
         seen = self.session.view(picture)
@@ -135,20 +137,22 @@ class DetectPanel(w.VBox):
         self.message.value = text.note(f"{said} Seen: {seen.name}.")
         self.heat.value, self.overlap.value, self.ladder.value = png(BLANK), "", text.note("…")  # not the old picture's
         self.seen.value = png(self._picture)
-        self.opinions.value = text.opinions(self.session.verdict(picture))
-        self.band.value = text.band(self.session.jury.bands)
+        self.predictions.value = text.predictions(self.session.verdict(picture))
+        self.band.value = text.band(self.session.inspector.bands)
         self._show_heat()
         self.ladder.value = text.ladder(self.session.ladder(picture))
 
     def _show_heat(self) -> None:
-        if not self.opinions.value:
+        if not self.predictions.value:
             return
         name = self.detector.value
         try:
-            heat = self.session.jury.heat(self._picture, name)
+            heat = self.session.inspector.heat_map(self._picture, name)
         except UserError as error:
             self.heat.value, self.overlap.value = png(BLANK), text.note(str(error))
             return
+        from nbsupport.detectors import heatmaps  # with it timm and torch's hooks: only when there is a map
+
         self.heat.value = png(pictures.heated(self._picture, heat, self._hole))
         known = self._hole is not None and self._hole.any() and not self._hole.all()
-        self.overlap.value = text.overlap(name, overlap(heat, self._hole) if known else None)
+        self.overlap.value = text.overlap(name, heatmaps.overlap(heat, self._hole) if known else None)

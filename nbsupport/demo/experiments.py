@@ -105,10 +105,10 @@ def shrink_hole(
 
 
 def _told(session: Session, picture: np.ndarray) -> list[tuple[str, float, str]]:
-    if session.jury is None:
-        raise MissingStage(session.no_jury)
-    found = session.jury.probabilities(session.view(picture).picture[None])
-    return [(name, float(p[0]), session.jury.bands[name].verdict(float(p[0]))) for name, p in found.items()]
+    if session.inspector is None:
+        raise MissingStage(session.no_detectors)
+    found = session.inspector.probabilities(session.view(picture).picture[None])
+    return [(name, float(p[0]), session.inspector.bands[name].verdict(float(p[0]))) for name, p in found.items()]
 
 
 def save_again(session: Session, fills: Sequence[Filled], steps: Sequence[str], arm: str = "spliced") -> pd.DataFrame:

@@ -41,7 +41,7 @@ def record(session: Session, filled: Filled, verdicts: Mapping[str, Verdict]) ->
         "seed": filled.seed,
         "square": vars(filled.square) if filled.square else None,
         "seconds": round(filled.seconds, 4),
-        "detectors": session.jury.title if session.jury else None,
+        "detectors": session.inspector.title if session.inspector else None,
         "verdicts": {name: _plain(verdict) for name, verdict in verdicts.items()},
         "versions": {"python": versions["python"], **versions["versions"]},
         "commit": versions["commit"],
@@ -60,8 +60,8 @@ def weights(session: Session, inpainter: str) -> dict[str, str] | None:
 
 def _plain(verdict: Verdict) -> dict:
     return {
-        name: {"probability": opinion.probability, "verdict": opinion.verdict, "trust": opinion.trusted}
-        for name, opinion in verdict.opinions.items()
+        name: {"probability": prediction.probability, "verdict": prediction.verdict, "trust": prediction.trusted}
+        for name, prediction in verdict.predictions.items()
     }
 
 

@@ -8,7 +8,8 @@ the session says which it used.
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,6 @@ from nbsupport.core.errors import ConfigError, MissingStage, UserError, unknown
 from nbsupport.data import geometry
 from nbsupport.data.index import Dataset
 from nbsupport.demo import words
-from nbsupport.demo.jury import AS_IT_IS, SOFT_VOTE, STEPS, Jury, Opinion
 from nbsupport.demo.samples import DrawnSamples, RunSamples, Samples, fits, part_hole
 from nbsupport.demo.uploads import Upload
 from nbsupport.demo.words import Painters
@@ -28,6 +28,14 @@ from nbsupport.inpainters.neighbourhood import Square
 from nbsupport.masks import MaskSet
 from nbsupport.runs import Run
 
+if TYPE_CHECKING:  # timm and scikit-learn take seconds to import: the page is shown before the detectors are there
+    from nbsupport.detectors.inspection import Inspector, Prediction
+
+AS_IT_IS = "as it is"  # the first step of the ladder: nothing was done
+#: The steps of the ladder: what a platform or a reader does to a picture before it is seen again.
+STEPS: tuple[str, ...] = (
+    "jpeg 95", "jpeg 80", "jpeg 60", "jpeg 30", "webp 80", "webp 60", "resize 0.75", "resize 0.5", "resize 1.5",
+)  # fmt: skip
 ARMS = ("spliced", "regenerated")
 
 
@@ -81,13 +89,13 @@ class Verdict:
         probabilities: detector -> calibrated probability that the picture is inpainted.
         vote: the soft vote, the mean of the probabilities; None without detectors.
         missing: a sentence that says what is missing and which command makes it; empty if nothing is.
-        opinions: name -> verdict, probability and trust of each detector, the soft vote last.
+        predictions: name -> verdict, probability and trust of each detector, the soft vote last.
     """
 
     probabilities: dict[str, float]
     vote: float | None
     missing: str = ""
-    opinions: dict[str, Opinion] = field(default_factory=dict)
+    predictions: "dict[str, Prediction]" = field(default_factory=dict)
 
 
 class Session:
@@ -106,7 +114,7 @@ class Session:
         self.size = self.samples.size
         self.painters = Painters(run, self.samples)
         self._lock, self._asked = threading.RLock(), False  # a thread of the page loads what the first fill needs
-        self._jury: Jury | None = None
+        self._inspector: Inspector | None = None
         self.loading = False  # True: a thread is at it, so do not wait for a network only to say something about it
 
     # --- pictures and holes ---
@@ -229,25 +237,26 @@ class Session:
     # --- judging ---
 
     @property
-    def jury(self) -> Jury | None:
+    def inspector(self) -> "Inspector | None":
         """The run's detectors, else the package's that fit best, else None; loaded once, by whoever asks first."""
         with self._lock:
             if not self._asked:
-                self._jury, self._asked = self._find_jury(), True
-            return self._jury
+                self._inspector, self._asked = self._find_inspector(), True
+            return self._inspector
 
-    def _find_jury(self) -> Jury | None:
-        if self.run is not None and self.run.record("detectors"):
-            return Jury.of_run(self.run)
+    def _find_inspector(self) -> "Inspector | None":
         from nbsupport.detectors import packaged
+        from nbsupport.detectors.inspection import Inspector
 
+        if self.run is not None and self.run.record("detectors"):
+            return Inspector.of_run(self.run)
         held = sorted(packaged.sets(), key=lambda name: not fits(self.samples, packaged.describe(name)))
-        return Jury.of_package(held[0]) if held else None
+        return Inspector.of_package(held[0]) if held else None
 
     @property
-    def no_jury(self) -> str:
+    def no_detectors(self) -> str:
         """Why nobody judges, and which command mends it; empty if somebody does."""
-        if self.jury is not None:
+        if self.inspector is not None:
             return ""
         if self.run is None:
             return "No trained detectors came with the package. Train some with: python -m nbsupport run --only 1-6"
@@ -268,21 +277,23 @@ class Session:
             f"Painter: {method}.",
         ]
 
-    def using_jury(self) -> list[str]:
+    def using_detectors(self) -> list[str]:
         """Sentences about the detectors, and where they do not fit the samples."""
-        if self.jury is None:
-            return [self.no_jury]
-        names = ", ".join(self.jury.detectors)
-        said = [f"Detectors of {self.jury.title}, trained on {self.jury.dataset}: {names}."]
-        if self.jury.dataset != self.samples.dataset:
-            said.append(f"They learnt from {self.jury.dataset}, not from {self.samples.dataset}: expect poor verdicts.")
+        if self.inspector is None:
+            return [self.no_detectors]
+        names = ", ".join(self.inspector.detectors)
+        said = [f"Detectors of {self.inspector.title}, trained on {self.inspector.dataset}: {names}."]
+        if self.inspector.dataset != self.samples.dataset:
+            said.append(
+                f"They learnt from {self.inspector.dataset}, not from {self.samples.dataset}: expect poor verdicts."
+            )
         return said
 
     def view(self, picture: np.ndarray) -> views.View:
         """What is judged of a picture (H, W, 3) uint8: of the squares that cover it, that of the highest soft vote."""
-        if self.jury is None:
+        if self.inspector is None:
             return views.cut(picture, self.size)[0]
-        return self.jury.look(views.cut(picture, self.jury.size, self.jury.fit)).view
+        return self.inspector.look(picture).view
 
     def view_hole(self, mask: np.ndarray, view: views.View) -> np.ndarray:
         """A hole (H, W) bool cut as a view is cut: (S, S) bool, True = hole."""
@@ -295,29 +306,22 @@ class Session:
         There is none for a picture of another kind, and the vote is unsure where it changes when the picture is saved
         again.
         """
-        jury = self.jury
-        if jury is None:
-            return Verdict({}, None, self.no_jury)
-        found = jury.look(views.cut(picture, jury.size, jury.fit))
-        if not found.known or min(picture.shape[:2]) < jury.size:
+        if self.inspector is None:
+            return Verdict({}, None, self.no_detectors)
+        found, ensemble = self.inspector.judge(picture), self.inspector.voice
+        if not found.known:
             return Verdict({}, None, "No verdict: this is not a picture of the kind that these detectors know.")
-        opinions, vote = found.opinions, found.opinions[SOFT_VOTE]
-        copies = views.saved_again(picture, jury.size) if vote.verdict != "unsure" else {}
-        for copy in copies.values():
-            again = jury.look(views.cut(copy, jury.size, jury.fit), check=False).opinions[SOFT_VOTE]
-            if again.verdict != vote.verdict:
-                opinions[SOFT_VOTE] = replace(vote, verdict="unsure", trusted=None)
-        each = {name: opinion.probability for name, opinion in opinions.items() if name != SOFT_VOTE}
-        return Verdict(each, vote.probability, opinions=opinions)
+        each = {name: found.predictions[name].probability for name in self.inspector.detectors}
+        return Verdict(each, found.predictions[ensemble].probability, predictions=found.predictions)
 
     def ladder(self, picture: np.ndarray, steps: Sequence[str] = STEPS) -> pd.DataFrame:
-        """The picture saved or resized once in each way, at its own size, and judged again (``Jury.ladder``).
+        """The picture saved or resized once in each way, at its own size, and judged again.
 
         Raises:
             MissingStage: there are no detectors.
         """
-        if self.jury is None:
-            raise MissingStage(self.no_jury)
+        if self.inspector is None:
+            raise MissingStage(self.no_detectors)
         from nbsupport.detectors import degradations
 
         seen = self.view(picture)
@@ -326,4 +330,4 @@ class Session:
             copy = degradations.apply(step, picture[None], [0])[0]
             whole = copy.shape[:2] == (size, size)
             copies[step] = copy if whole else geometry.cut_image(Image.fromarray(copy), seen.frame, size)
-        return self.jury.ladder(copies)
+        return self.inspector.saved_copies(copies)

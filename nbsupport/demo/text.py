@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nbsupport.demo.jury import ALLOWED, AS_IT_IS, SOFT_VOTE, Opinion
-from nbsupport.demo.state import Filled, Verdict
+from nbsupport.config import SOFT_VOTE
+from nbsupport.demo.state import AS_IT_IS, Filled, Verdict
 from nbsupport.plots.style import COLOURS
+from nbsupport.stats.calibration import ALLOWED
 
 if TYPE_CHECKING:
+    from nbsupport.detectors.inspection import Prediction
     from nbsupport.stats.calibration import Band
 
 #: The colours of the three verdicts; each word stands beside its colour, so that no colour has to be seen.
@@ -34,6 +36,11 @@ at most {ALLOWED:.0%} of the validation pictures with such a probability were of
 them are known.
 The soft vote is the mean of all.
 """
+
+
+def shown(name: str) -> str:
+    """How a detector's or the ensemble's name is shown: the soft vote in words, a detector as it is called."""
+    return name.replace("_", " ") if name == SOFT_VOTE else name
 
 
 def note(text: str, kind: str = "neutral") -> str:
@@ -128,22 +135,22 @@ def verdict(picture: Verdict, original: Verdict) -> str:
     if picture.missing or original.missing:
         return note(picture.missing or f"The untouched photograph: {original.missing}")
     lines = []
-    for name, opinion in picture.opinions.items():
-        before = original.opinions[name]
+    for name, prediction in picture.predictions.items():
+        before = original.predictions[name]
         told = "".join(
-            f"{_bar(o.probability, o.verdict)}<td {_CELL}>{_said(o.verdict)}</td>" for o in (opinion, before)
+            f"{_bar(o.probability, o.verdict)}<td {_CELL}>{_said(o.verdict)}</td>" for o in (prediction, before)
         )
-        lines.append(f"<tr><th {_CELL}>{escape(name)}</th>{told}</tr>")
+        lines.append(f"<tr><th {_CELL}>{escape(shown(name))}</th>{told}</tr>")
     head = f'<tr><th></th><th colspan="3" {_CELL}>this picture</th><th colspan="3" {_CELL}>the photograph</th></tr>'
     return f"<table>{head}{''.join(lines)}</table>"
 
 
-def opinions(verdict: Verdict) -> str:
+def predictions(verdict: Verdict) -> str:
     """The full table of the detector panel: verdict, probability and trust of each detector, the vote last."""
     if verdict.missing:
         return note(verdict.missing)
-    vote = verdict.opinions[SOFT_VOTE]
-    rows = "".join(_opinion_row(opinion) for opinion in verdict.opinions.values())
+    vote = verdict.predictions[SOFT_VOTE]
+    rows = "".join(_prediction_row(prediction) for prediction in verdict.predictions.values())
     head = f"<tr><th></th><th {_CELL}>verdict</th><th colspan='2' {_CELL}>probability</th><th {_CELL}>trust</th></tr>"
     return (
         f'<div style="font-size:1.25em;margin-bottom:4px">Together the detectors say: {_said(vote.verdict)}</div>'
@@ -151,14 +158,14 @@ def opinions(verdict: Verdict) -> str:
     )
 
 
-def _opinion_row(opinion: Opinion) -> str:
+def _prediction_row(prediction: "Prediction") -> str:
     trusted = "–"
-    if opinion.trusted and opinion.trusted["value"] is not None:
-        held = opinion.trusted
+    if prediction.trusted and prediction.trusted["value"] is not None:
+        held = prediction.trusted
         trusted = f"{held['value']:.0%} of such were inpainted ({held['low']:.0%}–{held['high']:.0%})"
     return (
-        f"<tr><th {_CELL}>{escape(opinion.name)}</th><td {_CELL}>{_said(opinion.verdict)}</td>"
-        f"{_bar(opinion.probability, opinion.verdict)}<td {_CELL}>{trusted}</td></tr>"
+        f"<tr><th {_CELL}>{escape(shown(prediction.name))}</th><td {_CELL}>{_said(prediction.verdict)}</td>"
+        f"{_bar(prediction.probability, prediction.verdict)}<td {_CELL}>{trusted}</td></tr>"
     )
 
 

@@ -1,7 +1,7 @@
 """The stage "ensembles": every ensemble of a run fitted, kept, and asked about every picture.
 
 The names are those of ``config.ENSEMBLES``. What they are stands in ``ensembles.combiners``, why nothing leaks into
-them in ``ensembles.folds``. Not here: whether one is better than its best member (``ensembles.report``).
+them in ``ensembles.folds``. Not here: whether one is better than its best member (``evaluation.ensemble_report``).
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from nbsupport.config import ENSEMBLES, EnsembleConfig
+from nbsupport.config import ENSEMBLES, SOFT_VOTE, EnsembleConfig
 from nbsupport.core.errors import ConfigError, MissingStage, UserError, unknown
 from nbsupport.detectors import scores
 from nbsupport.detectors.ensembles import combiners, folds, storage
@@ -19,7 +19,6 @@ from nbsupport.detectors.ensembles.combiners import Combiner
 from nbsupport.detectors.ensembles.folds import KEYS, matrix
 from nbsupport.runs import Run
 
-SOFT_VOTE = "soft_vote"
 NAMES: tuple[str, ...] = ENSEMBLES
 
 __all__ = ["NAMES", "SOFT_VOTE", "check", "load", "loaded", "make", "matrix", "rows", "soft_vote", "stacked"]

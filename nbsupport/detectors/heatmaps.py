@@ -6,14 +6,14 @@ for 224 px has 2 x 2 cells at 64 px, which tells nothing about a hole. So the ma
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nbsupport.core.errors import ConfigError
+from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.detectors import predict
 
 FINEST = 8  # cells along the shorter side of a map, if the network has a layer of such a size
@@ -101,3 +101,37 @@ def grad_cam(trained: predict.Trained, pictures: np.ndarray) -> np.ndarray:
             wanted = [lambda logit: logit] * len(batch)  # the logit itself: what speaks for "inpainted"
             maps.append(cam(input_tensor=batch, targets=wanted).astype(np.float32))
     return np.concatenate(maps)
+
+
+def no_better_than_chance(records: Sequence[Mapping], seeds: Mapping[str, int]) -> set[str]:
+    """Detectors whose heat maps were not shown to lie more on the hole than an even map does, in any arm.
+
+    Args: records: of chapter 8's ``localization``. seeds: detector -> the seed that is asked.
+    """
+    better = {
+        record["detector"]
+        for record in records
+        if record["metric"] == "inside_density"
+        and record["seed"] == seeds.get(record["detector"])
+        and (record["over_uniform"]["low"] or 0) > 0
+    }
+    return {record["detector"] for record in records if record["detector"] in seeds} - better
+
+
+def overlap(heat: np.ndarray, hole: np.ndarray) -> tuple[float, float]:
+    """How well the hottest pixels of a map, as many as the hole has, cover the hole.
+
+    Args: heat (H, W) float; hole (H, W) bool, True = hole, neither empty nor everything.
+
+    Returns:
+        Intersection over union, and what equally many pixels at random would reach on average.
+    """
+    count = int(hole.sum())
+    if not 0 < count < hole.size:
+        raise UserError("An overlap needs a hole that is neither empty nor the whole picture.")
+    order = np.argsort(-heat.ravel(), kind="stable")[:count]
+    hot = np.zeros(hole.size, bool)
+    hot[order] = True
+    both = (hot & hole.ravel()).sum()
+    share = count / hole.size
+    return float(both / (2 * count - both)), share / (2 - share)

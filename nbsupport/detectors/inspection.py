@@ -1,13 +1,15 @@
-"""What trained detectors say of any photograph file: verdict, probability, how far to trust it, and where.
+"""What trained detectors say of a picture: verdict, probability, how far to trust it, and where they look.
 
 The verdict is that of the whole picture, in squares that are resized as the photographs were that the detectors learnt
 from (``detectors.views``). A picture of another kind gets none (``detectors.kind``), and one that changes when the
-picture is saved again is *unsure*. The heat map is another question: windows of the detectors' size slide over the
-photograph, and each pixel gets the mean probability of the windows that hold it. Not here: the command
+picture is saved again is *unsure*. :class:`Inspector` is what the command ``detect``, the demo and the demo's page ask.
+Two maps: :meth:`Inspector.heat_map` shows where one detector looks in a picture of its own size (Grad-CAM);
+:meth:`Inspector.window_map` slides windows of that size over a larger photograph. Not here: the command
 (``cli.detect``).
 """
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,21 +20,55 @@ from PIL import Image
 from scipy.special import expit
 
 from nbsupport.core import images
-from nbsupport.core.errors import ConfigError, MissingStage, UnusableImage
+from nbsupport.core.errors import ConfigError, MissingStage, UnusableImage, UserError
 from nbsupport.data.texts import files_below
-from nbsupport.detectors import ensemble, predict, scores
+from nbsupport.detectors import ensemble, heatmaps, packaged, predict, scores
 from nbsupport.detectors import kind as kinds
 from nbsupport.detectors import views as view
 from nbsupport.detectors.ensembles import combiners
 from nbsupport.runs import Run
 from nbsupport.stats.bootstrap import Interval
-from nbsupport.stats.calibration import Band, fit_band, trust
+from nbsupport.stats.calibration import ALLOWED, Band, fit_band, trust
 
 #: A photograph whose shorter side holds fewer windows gets no map (enlarging it would look like a soft fill), and one
 #: whose longer side holds more is made smaller first.
 FEWEST_WINDOWS, MOST_WINDOWS = 2, 8
 #: The verdict on a picture unlike those that the detectors learnt from.
 OTHER = "other kind"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one detector, or the ensemble, says of one picture.
+
+    Attributes:
+        probability: calibrated, that a part is inpainted. verdict: real, unsure or inpainted.
+        trusted: of validation pictures with such a probability, the share that was inpainted; None if unknown.
+    """
+
+    name: str
+    probability: float
+    verdict: str
+    trusted: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the detectors say of one picture.
+
+    Attributes:
+        predictions: name -> prediction, the ensemble last; of the square `view`, corrected for the number of squares.
+        view: the square of the ensemble's highest probability. views: names of all squares. left_out: of those of
+            another kind. known: whether the picture is of the kind that these detectors know.
+        flips: ways of saving that change the ensemble's verdict, which is then *unsure*.
+    """
+
+    predictions: dict[str, Prediction]
+    view: view.View
+    views: Sequence[str]
+    left_out: Sequence[str]
+    known: bool
+    flips: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -73,118 +109,223 @@ class Finding:
 
 
 class Inspector:
-    """The detectors of a run and what validation pictures say about their probabilities.
+    """Trained detectors, the ensemble that makes one answer of theirs, and what both said of validation pictures.
 
-    Args: names: of detectors (default: all). voice: the ensemble that makes one answer of theirs; a soft vote asks the
-    first seed of each detector, any other one the seed that it was fitted on.
-
-    Raises:
-        MissingStage: the run has no trained detectors, or not this ensemble. ConfigError: a name that it does not have.
+    Args:
+        title: where they come from, for showing. trained: at least one; all for one picture size.
+        validation: columns ``label`` (1 = inpainted), ``group``, one of probabilities for each detector, and one for
+            the ensemble unless that is the soft vote.
+        dataset: what photographs they learnt from. fit: how these were fitted. kind: which pictures they know.
+        voice: name of the ensemble. combiner: the fitted one; None: the mean of the probabilities.
     """
 
-    def __init__(self, run: Run, names: Sequence[str] = (), voice: str = ensemble.SOFT_VOTE) -> None:
-        self.voice, held = ensemble.check(voice), predict.first_seeds(run)
+    def __init__(
+        self,
+        title: str,
+        trained: Sequence[predict.Trained],
+        validation: pd.DataFrame,
+        *,
+        dataset: str = "",
+        fit: str = "crop",
+        kind: kinds.Kind | None = None,
+        voice: str = ensemble.SOFT_VOTE,
+        combiner: combiners.Combiner | None = None,
+    ) -> None:
+        if not trained:
+            raise MissingStage("There are no trained detectors here.")
+        self.title, self.trained, self.dataset = title, list(trained), dataset
+        self.fit, self.kind, self.voice, self.combiner = fit, kind, voice, combiner
+        self.no_heat: set[str] = set()  # detectors whose maps are no better than chance
+        sizes = {own.record["image_size"] for own in self.trained}
+        if len(sizes) > 1:
+            raise UserError(f"These detectors are made for pictures of different sizes: {sorted(sizes)}.")
+        self.size = int(sizes.pop())
+        if combiner is None:
+            validation = validation.assign(**{voice: validation[list(self.detectors)].mean(axis=1)})
+        self.validation = validation
+
+    @classmethod
+    def of_run(cls, run: Run, names: Sequence[str] = (), voice: str = ensemble.SOFT_VOTE) -> "Inspector":
+        """The detectors of a run (`names`; default: all), and one of its ensembles.
+
+        A soft vote asks the first seed of each detector, any other ensemble the seed that it was fitted on; what it
+        says of validation pictures are then its answers out of fold.
+
+        Raises:
+            MissingStage: the run has no trained detectors, or not this ensemble. ConfigError: a name it does not have.
+        """
+        ensemble.check(voice)
+        held = predict.first_seeds(run)
         if not held:
-            raise MissingStage(f"The run '{run.name}' has no trained detectors. Train them with: "
-                               f"{run.command('1-6')}")  # fmt: skip
-        wrong = [name for name in names if name not in held]
-        if wrong:
-            raise ConfigError(f"The run '{run.name}' has no detector '{wrong[0]}'. It has: {', '.join(held)}.")
-        self.combiner, own = ensemble.load(run, voice, list(dict.fromkeys(names or held)))
-        self.trained = [predict.load(run, n, held[n] if own is None else own) for n in self.combiner.detectors]
-        self.size = self.trained[0].record["image_size"]
-        self.validation = self._validation(run, own)
-        index = run.record("index")
-        self.title, self.fit = f"the run {run.name}", (index or {"config": {}})["config"].get("fit", "crop")
-        self.kind = kinds.of_run(run, self.trained)
+            raise MissingStage(f"The run '{run.name}' has no trained detectors. Train them with: {run.command('1-6')}")
+        _check_names(names, held, f"The run '{run.name}'")
+        combiner, own = ensemble.load(run, voice, list(dict.fromkeys(names or held)))
+        seeds = {name: held[name] if own is None else own for name in combiner.detectors}
+        trained = [predict.load(run, *key) for key in seeds.items()]
+        table = packaged.validation_table(run, list(seeds.items()))
+        if own is not None:
+            said = pd.read_parquet(run / scores.ENSEMBLES)
+            said = said[(said["split"] == "validation") & (said["condition"] == scores.CLEAN)]
+            said = said[(said["detector"] == voice) & (said["seed"] == own)].set_index("path")
+            table = table.join(said["probability"].rename(voice), how="inner")
+        config = run.require("index")["config"]
+        self = cls(
+            f"the run {run.name}", trained, table, dataset=config["dataset"], fit=config.get("fit", "crop"),
+            kind=kinds.of_run(run, trained), voice=voice, combiner=None if own is None else combiner,
+        )  # fmt: skip
+        with contextlib.suppress(MissingStage):  # before chapter 8 nobody knows
+            run.require("localization")
+            self.no_heat = heatmaps.no_better_than_chance(run.result("localization")["records"], seeds)
+        return self
 
     @classmethod
     def of_package(cls, name: str, names: Sequence[str] = ()) -> "Inspector":
         """The soft vote of detectors of the package; raises ConfigError for a name that it does not have."""
-        from nbsupport.detectors import packaged
-
         trained, table = packaged.load_all(name)
-        held = [own.name for own in trained]
-        wrong = [own for own in names if own not in held]
-        if wrong:
-            raise ConfigError(f"The package's set '{name}' has no detector '{wrong[0]}'. It has: {', '.join(held)}.")
-        self = cls.__new__(cls)
-        self.voice, self.trained = ensemble.SOFT_VOTE, [own for own in trained if not names or own.name in names]
-        chosen = [own.name for own in self.trained]
-        self.combiner = combiners.fit_soft(np.empty((0, 0)), np.empty(0), np.empty(0), chosen, 0)
-        self.size = self.trained[0].record["image_size"]
-        self.validation = table[["label", "group"]].assign(probability=table[chosen].mean(axis=1))
-        self.title, self.fit = f"the package's set {name}", packaged.describe(name).get("fit", "crop")
-        self.kind = packaged.kind_of(name)
+        _check_names(names, [own.name for own in trained], f"The package's set '{name}'")
+        about, chosen = packaged.describe(name), [own for own in trained if not names or own.name in names]
+        self = cls(
+            f"the package's set {name}", chosen, table, dataset=about["dataset"], fit=about.get("fit", "crop"),
+            kind=packaged.kind_of(name),
+        )  # fmt: skip
+        self.no_heat = packaged.no_heat(about)
         return self
 
-    def _validation(self, run: Run, own: int | None) -> pd.DataFrame:
-        """What the ensemble says of validation pictures; of fitted ones, the answers out of fold."""
-        table = scores.load(run) if own is None else pd.read_parquet(run / scores.ENSEMBLES)
-        table = table[(table["split"] == "validation") & (table["condition"] == scores.CLEAN)]
-        asked = {(t.name, t.seed) for t in self.trained} if own is None else {(self.voice, own)}
-        kept = [pair in asked for pair in zip(table["detector"], table["seed"], strict=True)]
-        return table[kept].groupby("path").agg({"probability": "mean", "label": "first", "group": "first"})
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """Names of the detectors, without the ensemble."""
+        return tuple(own.name for own in self.trained)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The detectors, then the ensemble."""
+        return (*self.detectors, self.voice)
 
     @cached_property
-    def band(self) -> Band:
-        """The thresholds of the verdict, by validation pictures."""
-        return fit_band(self.validation["label"] == 1, self.validation["probability"].to_numpy())
+    def bands(self) -> dict[str, Band]:
+        """The thresholds of each name's verdict. Without both kinds of validation pictures, all is unsure."""
+        labels = self.validation["label"] == 1
+        if labels.all() or not labels.any():
+            return {name: Band(-1.0, 2.0, ALLOWED) for name in self.names}
+        return {name: fit_band(labels, self.validation[name].to_numpy()) for name in self.names}
 
     def probabilities(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        """Detector -> probability of each of (N, S, S, 3) uint8 pictures."""
-        return {trained.name: expit(predict.score(trained, pictures)) for trained in self.trained}
+        """Name -> probabilities of (N, S, S, 3) uint8 pictures; the ensemble's last."""
+        each = {own.name: expit(predict.score(own, pictures)) for own in self.trained}
+        if self.combiner is None:
+            return each | {self.voice: np.mean(list(each.values()), axis=0)}
+        return each | {
+            self.voice: expit(self.combiner.logits(combiners.log_odds(np.stack(list(each.values()), axis=1))))
+        }
 
-    def combined(self, each: dict[str, np.ndarray]) -> np.ndarray:
-        """(N,) probability of the ensemble, from what :meth:`probabilities` returns."""
-        return expit(self.combiner.logits(combiners.log_odds(np.stack(list(each.values()), axis=1))))
+    def predict(self, picture: np.ndarray) -> dict[str, Prediction]:
+        """Predictions on one picture of the network's size, (S, S, 3) uint8: name -> prediction, the ensemble last."""
+        return self._predictions({name: float(values[0]) for name, values in self.probabilities(picture[None]).items()})
+
+    def _predictions(self, values: Mapping[str, float]) -> dict[str, Prediction]:
+        return {
+            name: Prediction(name, p, self.bands[name].verdict(p), self._trust(name, p)) for name, p in values.items()
+        }
+
+    def _trust(self, name: str, probability: float) -> Interval | None:
+        labels = (self.validation["label"] == 1).to_numpy()
+        if labels.all() or not labels.any():
+            return None
+        return trust(labels, self.validation[name].to_numpy(), self.validation["group"].to_numpy(), probability)
+
+    def look(self, picture: np.ndarray, check: bool = True) -> Judgement:
+        """Judge the squares of a picture, (H, W, 3) uint8 of any size, once. `check`: whether its kind is known."""
+        squares = view.cut(picture, self.size, self.fit)
+        stack, known = np.stack([own.picture for own in squares]), np.ones(len(squares), bool)
+        if check and self.kind is not None:
+            known = self.kind.knows(self.trained, stack)
+        chosen = np.flatnonzero(known) if known.any() else np.arange(len(squares))
+        each = {name: values[chosen] for name, values in self.probabilities(stack).items()}
+        top, corrected = int(np.argmax(each[self.voice])), {}
+        for name, values in each.items():
+            real = self.validation.loc[self.validation["label"] != 1, name].to_numpy()
+            corrected[name] = view.corrected(float(values[top]), len(chosen), real)
+        return Judgement(
+            self._predictions(corrected), squares[chosen[top]], [own.name for own in squares],
+            [own.name for own, is_known in zip(squares, known, strict=True) if not is_known],
+            min(picture.shape[:2]) >= self.size and bool(2 * known.sum() >= len(squares)),
+        )  # fmt: skip
+
+    def judge(self, picture: np.ndarray) -> Judgement:
+        """Judge a picture, (H, W, 3) uint8 of any size; *unsure* where the verdict changes when it is saved again."""
+        found = self.look(picture)
+        said = found.predictions[self.voice]
+        if not found.known or said.verdict == "unsure":
+            return found
+        copies = view.saved_again(picture, self.size)
+        flips = [
+            step
+            for step, copy in copies.items()
+            if self.look(copy, check=False).predictions[self.voice].verdict != said.verdict
+        ]
+        if flips:
+            found.predictions[self.voice] = replace(said, verdict="unsure", trusted=None)
+        return replace(found, flips=flips)
 
     def inspect(self, path: Path, heat: bool = True) -> Finding:
-        """Look at one file; a file that is no photograph is a finding with a problem, not an error."""
+        """Judge one file; a file that is no photograph is a finding with a problem, not an error."""
         try:
             picture = images.read_image(path)
         except UnusableImage as error:
             return Finding(path, str(error))
         height, width = picture.shape[:2]
-        told = Finding(path, width=width, height=height, ensemble=self.voice)
-        views = view.cut(picture, self.size, self.fit)
-        known = np.ones(len(views), bool)
-        if self.kind is not None:
-            known = self.kind.knows(self.trained, np.stack([own.picture for own in views]))
-        left_out = [own.name for own, is_known in zip(views, known, strict=True) if not is_known]
-        names = [own.name for own in views]
-        told = replace(told, views=names, left_out=left_out, kind_known=self.kind is not None)
-        if min(width, height) < self.size or 2 * known.sum() < len(views):
+        found = self.judge(picture)
+        told = Finding(
+            path, width=width, height=height, ensemble=self.voice, views=found.views, left_out=found.left_out,
+            kind_known=self.kind is not None,
+        )  # fmt: skip
+        if not found.known:
             return replace(told, verdict=OTHER)
-        chosen = [own for own, is_known in zip(views, known, strict=True) if is_known]
-        probability, each, seen = self._judge(chosen)
-        verdict = self.band.verdict(probability)
-        again = view.saved_again(picture, self.size) if verdict != "unsure" else {}
-        flips = [step for step, copy in again.items() if self._again(copy) != verdict]
-        if flips:
-            verdict = "unsure"
-        validation, trusted = self.validation, None
-        if not flips:
-            labels, groups = validation["label"] == 1, validation["group"].to_numpy()
-            trusted = trust(labels, validation["probability"].to_numpy(), groups, probability)
+        said = found.predictions[self.voice]
         return replace(
-            told, verdict=verdict, probability=probability, detectors=each, judged=seen, flips=flips, trusted=trusted,
-            heat=self.heat(Image.fromarray(picture)) if heat else None,
+            told, verdict=said.verdict, probability=said.probability, judged=found.view.name, flips=found.flips,
+            detectors={name: found.predictions[name].probability for name in self.detectors}, trusted=said.trusted,
+            heat=self.window_map(Image.fromarray(picture)) if heat else None,
         )  # fmt: skip
 
-    def _judge(self, views: Sequence[view.View]) -> tuple[float, dict[str, float], str]:
-        """Probability, corrected for the number of views; each detector's there; and the view it comes from."""
-        each = self.probabilities(np.stack([own.picture for own in views]))
-        together = self.combined(each)
-        top = int(np.argmax(together))
-        real = self.validation.loc[self.validation["label"] != 1, "probability"].to_numpy()
-        probability = view.corrected(float(together[top]), len(views), real)
-        return probability, {name: float(own[top]) for name, own in each.items()}, views[top].name
+    def saved_copies(self, copies: Mapping[str, np.ndarray]) -> pd.DataFrame:
+        """Copies of one picture judged side by side, the untouched one first: step -> (S, S, 3) uint8.
 
-    def _again(self, picture: np.ndarray) -> str:
-        return self.band.verdict(self._judge(view.cut(picture, self.size, self.fit))[0])
+        Returns:
+            columns ``step, name, probability, verdict, flips`` (the verdict differs from that of the first copy).
+        """
+        rows = []
+        for name, values in self.probabilities(np.stack(list(copies.values()))).items():
+            verdicts = [self.bands[name].verdict(float(value)) for value in values]
+            for step, value, verdict in zip(copies, values, verdicts, strict=True):
+                rows.append((step, name, float(value), verdict, verdict != verdicts[0]))
+        return pd.DataFrame(rows, columns=["step", "name", "probability", "verdict", "flips"])
 
-    def heat(self, image: Image.Image) -> np.ndarray | None:
+    def heat_map(self, picture: np.ndarray, name: str) -> np.ndarray:
+        """Where a detector finds evidence of inpainting, (S, S) float32 in [0, 1]; of the ensemble: their mean.
+
+        Args: picture: (S, S, 3) uint8.
+
+        Raises:
+            ConfigError: a detector that looks at no places, or no better than chance; or no such name.
+        """
+        if name in self.no_heat:
+            raise ConfigError(f"On validation pictures the maps of {name} are no better than chance: none is shown.")
+        if name == self.voice:
+            shown = [t for t in self.trained if self._layers[t.name] is not None and t.name not in self.no_heat]
+            if not shown:
+                raise ConfigError("None of these detectors looks at places (better than chance): there is no heat map.")
+            return np.mean([heatmaps.grad_cam(t, picture[None])[0] for t in shown], axis=0)
+        for trained in self.trained:
+            if trained.name == name:
+                return heatmaps.grad_cam(trained, picture[None])[0]
+        raise ConfigError(f"There is no detector '{name}' here: {', '.join(self.names)}.")
+
+    @cached_property
+    def _layers(self) -> dict[str, object]:
+        return {own.name: heatmaps.target_layer(own) for own in self.trained}
+
+    def window_map(self, image: Image.Image) -> np.ndarray | None:
         """(h, w) float32 in [0, 1]: the mean of windows half a side apart; None for a photograph that is too small."""
         size, shorter, longer = self.size, min(image.size), max(image.size)
         if shorter < FEWEST_WINDOWS * size:
@@ -194,12 +335,18 @@ class Inspector:
         picture = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
         tops, lefts = (_starts(side, size) for side in (height, width))
         windows = np.stack([picture[top : top + size, left : left + size] for top in tops for left in lefts])
-        each = self.combined(self.probabilities(windows))
+        each = self.probabilities(windows)[self.voice]
         total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
         for n, (top, left) in enumerate((top, left) for top in tops for left in lefts):
             total[top : top + size, left : left + size] += each[n]
             count[top : top + size, left : left + size] += 1
         return total / count
+
+
+def _check_names(names: Sequence[str], held: Sequence[str] | Mapping[str, int], who: str) -> None:
+    for name in names:
+        if name not in held:
+            raise ConfigError(f"{who} has no detector '{name}'. It has: {', '.join(held)}.")
 
 
 def _starts(length: int, size: int) -> list[int]:

@@ -99,7 +99,8 @@ def kind_of(name: str) -> kind.Kind | None:
 
 
 def validation_table(run: Run, chosen: Sequence[tuple[str, int]]) -> pd.DataFrame:
-    """What detectors (name, seed) of a run said of its validation pictures: ``label, group``, a column for each.
+    """What detectors (name, seed) of a run said of its validation pictures: ``label, group``, a column for each;
+    indexed by ``path``.
 
     Raises:
         MissingStage: chapter 6 has not run.
@@ -111,7 +112,7 @@ def validation_table(run: Run, chosen: Sequence[tuple[str, int]]) -> pd.DataFram
         own = table[(table["detector"] == name) & (table["seed"] == seed)].drop_duplicates("path").set_index("path")
         columns |= {"label": own["label"], "group": own["group"]} if not columns else {}
         columns[name] = own["probability"]
-    return pd.DataFrame(columns).dropna().reset_index(drop=True)
+    return pd.DataFrame(columns).dropna()
 
 
 def export(run: Run, name: str, detectors: Sequence[str], command: str, target: Path | None = None) -> Path:

@@ -16,6 +16,8 @@ from nbsupport.stats.bootstrap import Interval, share
 
 #: The widest interval of :func:`trust` that says anything, and how far apart shares may lie that count together.
 WIDEST, ALIKE = 0.4, 0.1
+#: Share of wrong ones at the thresholds of a verdict.
+ALLOWED = 0.2
 VERDICTS: tuple[str, ...] = ("real", "unsure", "inpainted")
 
 
@@ -36,7 +38,7 @@ class Band:
         return asdict(self)
 
 
-def fit_band(labels: np.ndarray, probabilities: np.ndarray, allowed: float = 0.2) -> Band:
+def fit_band(labels: np.ndarray, probabilities: np.ndarray, allowed: float = ALLOWED) -> Band:
     """The widest verdicts that keep their promise at every probability.
 
     Args: labels: (N,) bool, True = fake. probabilities: (N,) in [0, 1]. allowed: share of wrong ones at a threshold.

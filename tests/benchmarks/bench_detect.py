@@ -27,7 +27,7 @@ def main() -> None:
     asked = parser.parse_args()
     inspector = inspection.Inspector.of_package(asked.packaged)
     if asked.run:
-        inspector = inspection.Inspector(status.open_existing(asked.run))
+        inspector = inspection.Inspector.of_run(status.open_existing(asked.run))
     print(f"{inspector.title}; kind known: {inspector.kind is not None}")
     for folder in asked.folders:
         files = list(inspection.find_files([folder]))

@@ -266,13 +266,13 @@ def test_the_zip_holds_the_pictures_and_where_they_came_from(page):
         page.wait_for_timeout(100)
     assert record["caption"] == EVIL and record["inpainter"] == "tdanet" and len(record["weights"]["sha256"]) == 64
     assert record["mask"]["coverage"] == pytest.approx((mask == 255).mean())
-    assert "soft vote" in record["verdicts"]["spliced"] and "torch" in record["versions"]
+    assert "soft_vote" in record["verdicts"]["spliced"] and "torch" in record["versions"]
 
 
 def test_the_detectors_say_what_they_think(page):
     begin = time.perf_counter()
     show_tab(page, "Detect")
-    said = shows(page, "detect-opinions", "Together the detectors say: (real|unsure|inpainted)")
+    said = shows(page, "detect-predictions", "Together the detectors say: (real|unsure|inpainted)")
     seconds = time.perf_counter() - begin
     print(f"verdict shown after {seconds:.2f} s")
     assert seconds < VERDICT_SECONDS

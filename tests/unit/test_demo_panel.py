@@ -18,9 +18,9 @@ from nbsupport.config import DataConfig, MaskConfig
 from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.data import index
 from nbsupport.data.captions import Vocabulary
-from nbsupport.demo import Demo, InpaintPanel, Session, experiments, jury, pictures, saving, text, uploads
+from nbsupport.demo import Demo, InpaintPanel, Session, experiments, pictures, saving, text, uploads
 from nbsupport.demo.detect_panel import DetectPanel
-from nbsupport.detectors import heatmaps, packaged, predict
+from nbsupport.detectors import heatmaps, inspection, packaged, predict
 from nbsupport.inpainters import base, classical, registry
 from nbsupport.runs import Run
 from nbsupport.stats import calibration
@@ -128,7 +128,7 @@ def test_a_session_says_what_is_missing_and_the_package_steps_in(run, monkeypatc
     assert np.array_equal(result.spliced[~result.mask], result.original[~result.mask])
     assert result.coverage == result.mask.mean()
     verdict = session.verdict(result.spliced)
-    assert verdict.vote is None and "--only 1-6" in verdict.missing and session.using_jury() == [verdict.missing]
+    assert verdict.vote is None and "--only 1-6" in verdict.missing and session.using_detectors() == [verdict.missing]
     with pytest.raises(MissingStage):
         session.ladder(result.spliced)
 
@@ -145,7 +145,7 @@ def test_without_a_run_birds_are_drawn(monkeypatch):
     ids = session.photographs["image_id"].tolist()
     assert len(set(ids)) == 40 and session.image(ids[0]).shape == (64, 64, 3)
     assert np.array_equal(session.image(ids[3]), other.image(ids[3])) and session.captions(ids[3])
-    assert session.painters.missing == "" and "--only 1-6" in session.no_jury
+    assert session.painters.missing == "" and "--only 1-6" in session.no_detectors
     for kind in session.mask_kinds(ids[0]):
         assert 0.08 < session.mask(ids[0], kind).mean() < 0.22
     part = session.parts(ids[0])[0]
@@ -188,23 +188,23 @@ def test_several_fills_take_seeds_one_after_the_other(complete):
         session.fills("b1", np.zeros((4, 4), bool), "", "tdanet")
 
 
-def test_a_jury_votes_and_says_unsure_between_its_thresholds(complete):
+def test_the_ensemble_votes_and_says_unsure_between_its_thresholds(complete):
     session = Session(complete)
     for level in (10, 120, 128, 136, 250):
         verdict = session.verdict(np.full((SIZE, SIZE, 3), level, np.uint8))
         bright = expit((level - 128) / 16)
         assert verdict.probabilities == pytest.approx({"bright": bright, "sure": 1.0})
         assert verdict.vote == pytest.approx((bright + 1) / 2)
-        own = verdict.opinions["bright"]
-        assert own.verdict == session.jury.bands["bright"].verdict(own.probability)
+        own = verdict.predictions["bright"]
+        assert own.verdict == session.inspector.bands["bright"].verdict(own.probability)
         assert own.trusted is None or own.trusted["low"] <= own.trusted["value"] <= own.trusted["high"]
-    said = [session.verdict(np.full((SIZE, SIZE, 3), v, np.uint8)).opinions["bright"].verdict for v in (10, 250)]
+    said = [session.verdict(np.full((SIZE, SIZE, 3), v, np.uint8)).predictions["bright"].verdict for v in (10, 250)]
     assert said == ["real", "inpainted"]
 
 
 def test_the_demo_is_as_strict_as_every_other_verdict_and_says_how_strict():
-    assert inspect.signature(calibration.fit_band).parameters["allowed"].default == jury.ALLOWED
-    assert f"at most {100 * jury.ALLOWED:.0f}% of the validation pictures" in text.EXPLANATION
+    assert inspect.signature(calibration.fit_band).parameters["allowed"].default == calibration.ALLOWED
+    assert f"at most {100 * calibration.ALLOWED:.0f}% of the validation pictures" in text.EXPLANATION
 
 
 def test_the_ladder_marks_verdicts_that_turn(complete):
@@ -213,7 +213,7 @@ def test_the_ladder_marks_verdicts_that_turn(complete):
     assert list(dict.fromkeys(table["step"])) == ["as it is", "jpeg 60", "resize 0.5"]
     assert not table.loc[table["step"] == "as it is", "flips"].any()
     turned = pd.DataFrame(
-        [("as it is", "soft vote", 0.9, "inpainted", False), ("jpeg 60", "soft vote", 0.1, "real", True)],
+        [("as it is", "soft_vote", 0.9, "inpainted", False), ("jpeg 60", "soft_vote", 0.1, "real", True)],
         columns=["step", "name", "probability", "verdict", "flips"],
     )
     assert "changes (⇄) after: jpeg 60" in text.ladder(turned) and "survives" in text.ladder(turned.iloc[:1])
@@ -222,18 +222,18 @@ def test_the_ladder_marks_verdicts_that_turn(complete):
 def test_an_overlap_is_that_of_the_hottest_pixels():
     hole = np.zeros((10, 10), bool)
     hole[2:6, 2:7] = True
-    assert jury.overlap(hole.astype(float), hole) == (1.0, pytest.approx(0.2 / 1.8))
-    assert jury.overlap(-hole.astype(float), hole)[0] == 0
+    assert heatmaps.overlap(hole.astype(float), hole) == (1.0, pytest.approx(0.2 / 1.8))
+    assert heatmaps.overlap(-hole.astype(float), hole)[0] == 0
     with pytest.raises(UserError):
-        jury.overlap(np.zeros((4, 4)), np.zeros((4, 4), bool))
+        heatmaps.overlap(np.zeros((4, 4)), np.zeros((4, 4), bool))
 
 
 def test_a_heat_map_is_of_one_detector_or_of_all_that_look_at_places(complete):
     session = Session(complete)
     image = session.image("b1")
-    assert np.array_equal(session.jury.heat(image, "soft vote"), session.jury.heat(image, "bright"))
+    assert np.array_equal(session.inspector.heat_map(image, "soft_vote"), session.inspector.heat_map(image, "bright"))
     with pytest.raises(ConfigError, match="no detector"):
-        session.jury.heat(image, "nobody")
+        session.inspector.heat_map(image, "nobody")
 
 
 def test_an_uploaded_photograph_is_filled_around_its_hole_and_judged_whole(complete):
@@ -257,27 +257,27 @@ def test_an_uploaded_photograph_is_filled_around_its_hole_and_judged_whole(compl
 def test_a_picture_of_another_kind_or_a_verdict_that_flips_is_said(complete, monkeypatch):
     session = Session(complete)
     picture = session.image(session.photographs["image_id"].iloc[0])
-    judges, opinion = session.jury, jury.Opinion
+    judges, prediction = session.inspector, inspection.Prediction
     monkeypatch.setattr(judges, "bands", {name: calibration.Band(-1.0, 0.0, 0.2) for name in judges.names})
-    kept = session.verdict(picture).opinions["soft vote"]
+    kept = session.verdict(picture).predictions["soft_vote"]
     assert kept.verdict == "inpainted"
     look = judges.look
 
-    def turned(views, check=True):
-        found = look(views, check)
+    def turned(picture, check=True):
+        found = look(picture, check)
         if not check:
-            vote = found.opinions["soft vote"]
-            found.opinions["soft vote"] = opinion(vote.name, vote.probability, "real")
+            vote = found.predictions["soft_vote"]
+            found.predictions["soft_vote"] = prediction(vote.name, vote.probability, "real")
         return found
 
     monkeypatch.setattr(judges, "look", turned)
-    flipped = session.verdict(picture).opinions["soft vote"]
+    flipped = session.verdict(picture).predictions["soft_vote"]
     assert flipped.verdict == "unsure" and flipped.trusted is None
     monkeypatch.setattr(judges, "look", look)
     judges.kind = types.SimpleNamespace(knows=lambda trained, pictures: np.zeros(len(pictures), bool))
     told = session.verdict(picture)
-    assert not told.opinions and "not a picture of the kind" in told.missing
-    assert "not a picture of the kind" in text.opinions(told) and "kind" in text.verdict(told, told)
+    assert not told.predictions and "not a picture of the kind" in told.missing
+    assert "not a picture of the kind" in text.predictions(told) and "kind" in text.verdict(told, told)
 
 
 def test_the_zip_holds_what_was_shown_and_where_it_came_from(complete):
@@ -292,7 +292,7 @@ def test_the_zip_holds_what_was_shown_and_where_it_came_from(complete):
     assert np.array_equal(np.array(Image.open(io.BytesIO(files["mask.png"]))) == 255, result.mask)
     assert record["caption"] == EVIL and record["seed"] == 3 and record["picture"]["image_id"] == "b1"
     assert record["weights"]["from"] == f"run: {complete.name}" and len(record["weights"]["sha256"]) == 64
-    assert set(record["verdicts"]["spliced"]) == {"bright", "sure", "soft vote"}
+    assert set(record["verdicts"]["spliced"]) == {"bright", "sure", "soft_vote"}
 
 
 def test_nothing_that_was_written_by_others_reaches_the_page_as_markup(complete):
@@ -306,7 +306,7 @@ def test_nothing_that_was_written_by_others_reaches_the_page_as_markup(complete)
     panel.judge()
     shown = [
         page.message.value, page.words.value, page.results.verdict.value, page.results.status.value,
-        page.results.caption.value, panel.message.value, panel.opinions.value, panel.ladder.value,
+        page.results.caption.value, panel.message.value, panel.predictions.value, panel.ladder.value,
         text.caption(EVIL), text.note(EVIL), text.download(EVIL, EVIL, "text/plain", ""),
         text.attention(pd.DataFrame({"inpainting path": [1.0], "visible part": [1.0]}, index=[EVIL])),
     ]  # fmt: skip
@@ -452,7 +452,7 @@ def test_the_demo_judges_what_was_painted(complete):
     assert "Detectors of the run" in demo.using.value and demo.detect.detector.options == (
         "bright",
         "sure",
-        "soft vote",
+        "soft_vote",
     )
     demo.tabs.selected_index = 1
     assert "no fill yet" in demo.detect.message.value
@@ -460,12 +460,12 @@ def test_the_demo_judges_what_was_painted(complete):
     demo.paint.tools.editor.add(demo.session.mask("b1", "centre"))
     demo.paint.fill()
     demo.tabs.selected_index = 1
-    assert "Together the detectors say" in demo.detect.opinions.value and "jpeg 60" in demo.detect.ladder.value
+    assert "Together the detectors say" in demo.detect.predictions.value and "jpeg 60" in demo.detect.ladder.value
     assert "intersection over union" in demo.detect.overlap.value
     demo.detect.detector.value = "sure"
     assert "hottest pixels of sure" in demo.detect.overlap.value
     demo.paint.seed.value = 9
-    assert demo.detect.opinions.value == "" and "no fill yet" in demo.detect.message.value
+    assert demo.detect.predictions.value == "" and "no fill yet" in demo.detect.message.value
 
 
 def test_experiments_change_one_thing_at_a_time(complete):
@@ -509,12 +509,12 @@ def test_maps_of_a_run_that_chapter_8_found_no_better_than_chance_are_left_out(c
     ]
     with complete.stage("localization", DataConfig()):
         complete.write_result("localization", {"records": records})
-    held = jury.Jury.of_run(complete)
+    held = inspection.Inspector.of_run(complete)
     assert held.no_heat == {"bright"}
     with pytest.raises(ConfigError, match="chance"):
-        held.heat(np.zeros((64, 64, 3), np.uint8), "bright")
-    assert jury.no_better_than_chance([*records, record("bright", "spliced", 0.1)], {"bright": 0}) == set()
-    assert jury.no_better_than_chance(records, {"other": 0}) == set()
+        held.heat_map(np.zeros((64, 64, 3), np.uint8), "bright")
+    assert heatmaps.no_better_than_chance([*records, record("bright", "spliced", 0.1)], {"bright": 0}) == set()
+    assert heatmaps.no_better_than_chance(records, {"other": 0}) == set()
 
 
 def test_without_a_run_the_page_says_what_it_uses():

@@ -7,8 +7,8 @@ import pytest
 from nbsupport.config import DataConfig, DetectorConfig
 from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.core.files import read_json
-from nbsupport.demo.jury import Jury
 from nbsupport.detectors import classifier, kind, packaged, predict, scores
+from nbsupport.detectors.inspection import Inspector
 from nbsupport.runs import Run
 from nbsupport.tdanet import weights
 
@@ -43,17 +43,17 @@ def test_exported_detectors_answer_as_the_run_does(run, exported):
         assert (exported / f"{name}.safetensors").stat().st_size < 0.7 * size + 4096
 
 
-def test_a_jury_of_the_package_judges_as_that_of_the_run(run, exported):
-    of_run, of_package = Jury.of_run(run), Jury.of_package("tiny")
-    assert of_run.names == of_package.names == (*NAMES, "soft vote") and of_package.dataset == "synthetic"
+def test_an_inspector_of_the_package_judges_as_that_of_the_run(run, exported):
+    of_run, of_package = Inspector.of_run(run), Inspector.of_package("tiny")
+    assert of_run.names == of_package.names == (*NAMES, "soft_vote") and of_package.dataset == "synthetic"
     table = scores.load(run)
     held = table[(table["split"] == "validation") & (table["detector"] == NAMES[0])]
     assert np.allclose(np.sort(of_package.validation[NAMES[0]]), np.sort(held["probability"]), atol=1e-4)
     assert len(of_package.validation) == len(of_run.validation)
     for name in of_run.names:
         assert of_package.bands[name].low == pytest.approx(of_run.bands[name].low, abs=1e-4)
-    found = of_package.judge(detector_data.photograph(3, 32))
-    assert set(found) == set(of_run.names) and found["soft vote"].trusted["value"] is not None
+    found = of_package.predict(detector_data.photograph(3, 32))
+    assert set(found) == set(of_run.names) and found["soft_vote"].trusted["value"] is not None
 
 
 def test_no_name_of_a_photograph_leaves_the_run(run, exported):
@@ -88,13 +88,13 @@ def test_maps_that_are_no_better_than_chance_are_left_out(run, tmp_path, monkeyp
     about = read_json(place / "detectors.json")
     measured = about["heat"]["residual_net"]
     assert about["heat"]["power_spectrum"] is None and measured["low"] <= measured["value"] <= measured["high"]
-    jury, picture = Jury.of_package("tiny"), detector_data.photograph(3, 32)
-    jury.no_heat = packaged.no_heat({"heat": {"residual_net": {"value": 1.1, "low": 0.9, "high": 1.3}}})
-    for name in ("residual_net", "soft vote"):
+    inspector, picture = Inspector.of_package("tiny"), detector_data.photograph(3, 32)
+    inspector.no_heat = packaged.no_heat({"heat": {"residual_net": {"value": 1.1, "low": 0.9, "high": 1.3}}})
+    for name in ("residual_net", "soft_vote"):
         with pytest.raises(ConfigError, match="chance"):
-            jury.heat(picture, name)
-    jury.no_heat = packaged.no_heat({"heat": {"residual_net": {"value": 1.3, "low": 1.1, "high": 1.5}}})
-    assert jury.heat(picture, "residual_net").shape == (32, 32)
+            inspector.heat_map(picture, name)
+    inspector.no_heat = packaged.no_heat({"heat": {"residual_net": {"value": 1.3, "low": 1.1, "high": 1.5}}})
+    assert inspector.heat_map(picture, "residual_net").shape == (32, 32)
 
 
 def test_what_cannot_be_exported_or_loaded_says_why(run, exported, monkeypatch):
@@ -116,11 +116,11 @@ def test_what_cannot_be_exported_or_loaded_says_why(run, exported, monkeypatch):
 
 @pytest.mark.parametrize("name", packaged.sets())
 def test_each_set_that_comes_with_the_package_loads_and_has_a_card(name):
-    jury = Jury.of_package(name)
+    inspector = Inspector.of_package(name)
     card = (packaged.folder() / name / "README.md").read_text()
-    assert all(detector in card for detector in jury.detectors)
-    found = jury.judge(np.full((jury.size, jury.size, 3), 128, np.uint8))
-    assert all(0 <= opinion.probability <= 1 for opinion in found.values())
+    assert all(detector in card for detector in inspector.detectors)
+    found = inspector.predict(np.full((inspector.size, inspector.size, 3), 128, np.uint8))
+    assert all(0 <= prediction.probability <= 1 for prediction in found.values())
 
 
 def test_the_packages_weights_stay_small():

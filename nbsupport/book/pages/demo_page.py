@@ -13,10 +13,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from nbsupport.book.pages import assets
+from nbsupport.config import SOFT_VOTE
 from nbsupport.core import rng
 from nbsupport.core.errors import UserError
 from nbsupport.data.synthetic import BirdParameters, caption_with, regions
-from nbsupport.demo.jury import SOFT_VOTE
 from nbsupport.demo.state import Session
 from nbsupport.detectors import degradations
 from nbsupport.detectors.inspection import Inspector
@@ -75,7 +75,7 @@ def collect(run: Run, count: int) -> dict[str, object]:
         ``said``: of the clean picture and of the one that went through the condition: probabilities in thousandths and
         a digit of ``VERDICTS`` for each of the detectors.
     """
-    session, inspector = Session(run), Inspector(run)
+    session, inspector = Session(run), Inspector.of_run(run)
     known = regions.birds_of(run, session.dataset)
     birds = choose_birds(session, count)
     scenes = [scene for place in range(len(birds)) for scene in scenes_of(session, known, birds, place)]
@@ -103,7 +103,7 @@ def collect(run: Run, count: int) -> dict[str, object]:
         "gain": assets.GAIN,
         "run": run.name,
         "condition": CONDITION.upper(),
-        "detectors": [*judge.bands],
+        "detectors": ["soft vote" if name == SOFT_VOTE else name for name in judge.bands],
         "bands": [[band.low, band.high] for band in judge.bands.values()],
         "verdicts": list(VERDICTS),
         "seeds": list(SEEDS),
@@ -191,7 +191,7 @@ class Judge:
 
     def __init__(self, inspector: Inspector) -> None:
         self.inspector = inspector
-        self.bands: dict[str, Band] = {t.name: t.band for t in inspector.trained} | {SOFT_VOTE: inspector.band}
+        self.bands: dict[str, Band] = inspector.bands
         self._said: dict[bytes, list[dict[str, object]]] = {}
 
     def ask(self, pictures: Sequence[np.ndarray]) -> None:
@@ -205,8 +205,7 @@ class Judge:
                 self._said[picture.tobytes()] = [answers[n], answers[len(clean) + n]]
 
     def _answers(self, pictures: np.ndarray) -> list[dict[str, object]]:
-        each = self.inspector.probabilities(pictures)
-        table = np.stack([*each.values(), np.mean(list(each.values()), axis=0)], axis=1)  # (N, detectors + 1)
+        table = np.stack(list(self.inspector.probabilities(pictures).values()), axis=1)  # (N, detectors + 1)
         return [
             {
                 "p": [int(np.floor(1000 * value)) for value in line],

@@ -14,8 +14,8 @@ def check(run: Run) -> None:
     for name in ("photograph", "spliced", "regenerated"):
         verdict = demo["verdicts"][name]
         assert len(verdict) >= 3 and all(0 <= value <= 1 for value in verdict.values())
-        single = [value for key, value in verdict.items() if key != "soft vote"]
-        assert np.isclose(verdict["soft vote"], np.mean(single)), "the vote is the mean"
+        single = [value for key, value in verdict.items() if key != "soft_vote"]
+        assert np.isclose(verdict["soft_vote"], np.mean(single)), "the vote is the mean"
     spread = {round(value, 6) for verdict in demo["verdicts"].values() for value in verdict.values()}
     assert len(spread) > 1, "detectors that answer the same to everything were not trained"
     named = [row["colour"] for row in demo["colours"]]
