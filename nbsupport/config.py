@@ -26,7 +26,7 @@ CaptionKind = Literal["matched", "mismatched", "empty"]
 #: The arms of a paired set; what each holds, and which real arm is whose partner: ``pairs.planning``.
 FakeArm = Literal["regenerated", "spliced", "spliced_reencoded"]
 Arm = Literal["original", "reencoded", "reconstructed", "regenerated", "spliced", "spliced_reencoded"]
-#: What training pictures can meet, and what test pictures are sent through: ``detectors.degradations``.
+#: What training pictures can meet, and what test pictures are sent through: ``detectors.corruptions``.
 Augmentation = Literal["jpeg", "webp", "resize", "blur", "noise", "crop"]
 Condition = Literal[
     "jpeg 95", "jpeg 80", "jpeg 60", "jpeg 30", "webp 80", "webp 60", "resize 0.5", "resize 0.75", "resize 1.5",
@@ -316,7 +316,7 @@ class PairsConfig(Config):
     seed: int = between(0, 0, 2**31 - 1)
 
 
-#: What both members of a training pair meet by default; all that there are: ``detectors.degradations.AUGMENTATIONS``.
+#: What both members of a training pair meet by default; all that there are: ``detectors.corruptions.AUGMENTATIONS``.
 AUGMENT: tuple[Augmentation, ...] = ("jpeg", "webp", "resize", "blur")
 
 

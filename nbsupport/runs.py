@@ -61,7 +61,7 @@ MAKER_OF_STAGE = {
     "ensembles": "nbsupport.detectors.ensemble:make",
     "segmentation": "nbsupport.detectors.segmentation:make",
     "localization": "nbsupport.evaluation.localization:make",
-    "errors": "nbsupport.evaluation.errors:make",
+    "errors": "nbsupport.evaluation.error_analysis:make",
 }
 #: ``1``: a stage may be made over one that was made with other parameters (the command ``run`` sets it for chapters).
 REPLACE = "NBSUPPORT_REPLACE"

@@ -9,7 +9,7 @@ import pandas as pd
 from nbsupport import masks
 from nbsupport.core import rng
 from nbsupport.demo.browser_state import BrowserState
-from nbsupport.evaluation.errors import OUTCOMES
+from nbsupport.evaluation.error_analysis import OUTCOMES
 from nbsupport.inpainters import base
 
 EVIL = '</script><img src=x onerror="document.title=\'HACKED\'"> & "bird"'

@@ -16,7 +16,7 @@ import numpy as np
 
 from nbsupport.core.errors import UserError
 from nbsupport.core.images import read_grey
-from nbsupport.data.records import Photo, unique_ids
+from nbsupport.data.photo import Photo, unique_ids
 from nbsupport.data.texts import caption_table, read_json
 
 #: The fifteen parts by their official numbers from 1, for copies of the set without ``parts/parts.txt``.

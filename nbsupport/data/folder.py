@@ -27,7 +27,7 @@ import pandas as pd
 from nbsupport.core.errors import UserError
 from nbsupport.core.images import read_mask, suffixes
 from nbsupport.data import compose
-from nbsupport.data.records import Photo, unique_ids
+from nbsupport.data.photo import Photo, unique_ids
 from nbsupport.data.texts import caption_table, decoded, files_below, read_json
 
 _HEIF = "convert them to JPEG, or: pip install pillow-heif"

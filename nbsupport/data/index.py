@@ -29,7 +29,7 @@ from nbsupport.data import SOURCES, resolve_root, splits
 from nbsupport.data.cache import CacheWriter, ImageCache, writing
 from nbsupport.data.captions import MANY_UNKNOWN, Vocabulary, check_spaced
 from nbsupport.data.ingest import ingest_all
-from nbsupport.data.records import Photo
+from nbsupport.data.photo import Photo
 from nbsupport.data.texts import files_below
 from nbsupport.runs import Run
 

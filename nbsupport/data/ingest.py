@@ -19,7 +19,7 @@ from nbsupport.config import DataConfig
 from nbsupport.core import images
 from nbsupport.core.errors import TooManyPixels, UnusableImage
 from nbsupport.data import SOURCES, geometry
-from nbsupport.data.records import Photo
+from nbsupport.data.photo import Photo
 
 #: With fewer photographs, starting worker processes takes longer than it saves.
 WORTH_A_POOL = 400

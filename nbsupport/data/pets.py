@@ -19,7 +19,7 @@ import numpy as np
 from nbsupport.core.errors import UserError
 from nbsupport.core.images import read_mask
 from nbsupport.data import caption_files, compose
-from nbsupport.data.records import Photo, unique_ids
+from nbsupport.data.photo import Photo, unique_ids
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -1,7 +1,7 @@
 """The error browser without its widgets: the judged pictures of a run, and everything known about one.
 
-:class:`BrowserState` answers a ``browser_state.Query`` from the table of ``evaluation.errors``. Tables of one detector
-are cut out once and kept, so that an answer takes milliseconds.
+:class:`BrowserState` answers a ``browser_state.Query`` from the table of ``evaluation.error_analysis``. Tables of one
+detector are cut out once and kept, so that an answer takes milliseconds.
 Not here: widgets (:mod:`.browser`), sentences and files (:mod:`.browser_text`).
 """
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from nbsupport.core.errors import ConfigError, UserError, unknown
 from nbsupport.detectors import ensemble
-from nbsupport.evaluation import errors, strata
+from nbsupport.evaluation import error_analysis, strata
 from nbsupport.masks import MaskSet
 from nbsupport.runs import Run
 
@@ -128,7 +128,7 @@ class BrowserState:
         """The state of a run; raises :class:`MissingStage` before chapter 8."""
         from nbsupport import masks, pairs
 
-        found = errors.load(run)
+        found = error_analysis.load(run)
         return cls(found.table, pairs.load(run).cache, found.best, masks.load(run), run)
 
     @cached_property

@@ -322,12 +322,12 @@ class Session:
         """
         if self.inspector is None:
             raise MissingStage(self.no_detectors)
-        from nbsupport.detectors import degradations
+        from nbsupport.detectors import corruptions
 
         seen = self.view(picture)
         copies, size = {AS_IT_IS: seen.picture}, len(seen.picture)
         for step in steps:
-            copy = degradations.apply(step, picture[None], [0])[0]
+            copy = corruptions.apply(step, picture[None], [0])[0]
             whole = copy.shape[:2] == (size, size)
             copies[step] = copy if whole else geometry.cut_image(Image.fromarray(copy), seen.frame, size)
         return self.inspector.saved_copies(copies)

@@ -6,7 +6,7 @@ what the photograph shows: only the paint tells the two apart. Each batch holds 
 the logits are calibrated there; test photographs are scored once, at the end. Each detector is finished by
 itself: a run that was stopped, or that asks for one detector more, trains only what it lacks, and a training that was
 killed goes on from its last epoch, to the very same weights (on the CPU).
-Not here: which networks there are (``detectors.zoo``), what the scores mean (``evaluation.comparison``).
+Not here: which networks there are (``detectors.zoo``), what the scores mean (``evaluation.detector_metrics``).
 """
 
 import time
@@ -29,7 +29,7 @@ from nbsupport.core import checkpoints, device, rng
 from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.core.files import atomic_path, fingerprint, read_json, write_json
 from nbsupport.core.rng import seeded
-from nbsupport.detectors import calibration, degradations, predict, scores, transfer, zoo
+from nbsupport.detectors import corruptions, platt, predict, scores, transfer, zoo
 from nbsupport.pairs import Pairs
 from nbsupport.pairs.planning import REAL, classes
 from nbsupport.runs import Run, Stage
@@ -107,7 +107,7 @@ class PairSampler:
         if names:
             members = np.tile(np.arange(len(batch.rows) // 2), 2)
             generator = rng.generator(self.seed, "degradations", epoch, number)
-            degradations.augment(pictures, members, names, share, generator)
+            corruptions.augment(pictures, members, names, share, generator)
 
 
 HELD_OUT = ("validation", "test")
@@ -220,7 +220,7 @@ def train(
         _optimise(model, made, sampler, checked, truth, config, progress, name, state, mark, report, quiet)
     else:
         progress.keep(model, 0, predict.raw_logits(model.eval(), checked, place), truth)
-    temperature, shift = calibration.fit(progress.logits, truth)
+    temperature, shift = platt.fit(progress.logits, truth)
     calibrated = (progress.logits - shift) / temperature
     record = {
         "name": name,
@@ -241,7 +241,7 @@ def train(
         "validation_auroc": progress.best[0],
         "temperature": temperature,
         "shift": shift,
-        "threshold": calibration.fit_threshold(calibrated, truth),
+        "threshold": platt.fit_threshold(calibrated, truth),
         "band": fit_band(truth == 1, expit(calibrated)).to_mapping(),  # of the verdict real / unsure / inpainted
         "seconds": round(progress.seconds, 2),
         "images_per_second": round(progress.seen / progress.seconds, 1) if progress.seconds else None,
@@ -267,7 +267,7 @@ class Progress:
 
     def keep(self, model: torch.nn.Module, epoch: int, logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
         """Note AUROC and loss of an epoch's raw validation logits, and its weights if it is the best so far."""
-        auroc, loss = _auroc(truth, logits), calibration.balanced_loss(logits, truth)
+        auroc, loss = _auroc(truth, logits), platt.balanced_loss(logits, truth)
         if (auroc, -loss) > self.best or not self.kept:
             self.best, self.best_epoch, self.logits = (auroc, -loss), epoch, logits
             self.kept = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nbsupport.config import ErrorsConfig
 from nbsupport.detectors import ensemble
-from nbsupport.evaluation import comparison, escape, properties
+from nbsupport.evaluation import detector_metrics, escape, properties
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import Pairs
 from nbsupport.pairs.planning import REAL
@@ -85,8 +85,8 @@ def analyse(table: pd.DataFrame, best: tuple[str, int], config: ErrorsConfig) ->
         sides.append(facts)
     crossings = []
     for (detector, seed), own in table.groupby(["detector", "seed"], sort=False):
-        for arm in comparison.fake_arms(own):
-            if arm != comparison.ALL:
+        for arm in detector_metrics.fake_arms(own):
+            if arm != detector_metrics.ALL:
                 found = escape.crossing(
                     own[(own["label"] == 0) & (own["arm"] == REAL[arm])], own[own["arm"] == arm], config
                 )

@@ -15,7 +15,7 @@ import pandas as pd
 from nbsupport.config import EnsembleConfig, EvaluationConfig
 from nbsupport.detectors import ensemble, scores
 from nbsupport.detectors.ensembles import folds
-from nbsupport.evaluation import comparison, diversity
+from nbsupport.evaluation import detector_metrics, diversity
 from nbsupport.runs import Run
 from nbsupport.stats import paired
 from nbsupport.stats.intervals import format_interval
@@ -38,7 +38,7 @@ def write(run: Run, config: EnsembleConfig) -> dict[str, object]:
     table = scores.all_scores(run)
     single = table[~table["detector"].isin(ensemble.NAMES)]
     evaluation = EvaluationConfig(draws=config.draws, confidence=config.confidence, seed=config.seed)
-    metrics, against = comparison.metric_table(table, evaluation), comparisons(table, evaluation)
+    metrics, against = detector_metrics.metric_table(table, evaluation), comparisons(table, evaluation)
     winners = {c["ensemble"] for c in against if c["reference"] == BEST and c["verdict"] == "higher"}
     found, best = diversities(single), best_members(table)
     return run.write_result(
@@ -50,7 +50,7 @@ def write(run: Run, config: EnsembleConfig) -> dict[str, object]:
             "ensembles": [name for name in ensemble.NAMES if name in set(table["detector"])],
             "best_on_validation": [{"seed": s, "arm": a, "detector": name} for (s, a), name in best.items()],
             "metrics": metrics,
-            "gap": comparison.gaps(table, evaluation),
+            "gap": detector_metrics.gaps(table, evaluation),
             "comparisons": against,
             "winners": sorted(winners),
             "any_wins": bool(winners),
@@ -81,8 +81,8 @@ def best_members(table: pd.DataFrame) -> dict[tuple[int, str], str]:
     single = table[~table["detector"].isin(ensemble.NAMES)]
     found = {}
     for seed, own in single.groupby("seed"):
-        for arm in comparison.fake_arms(own):
-            best = comparison.best_on_validation(comparison.of_arm(own, arm, "validation"))
+        for arm in detector_metrics.fake_arms(own):
+            best = detector_metrics.best_on_validation(detector_metrics.of_arm(own, arm, "validation"))
             found[int(seed), arm] = best[seed]
     return found
 
@@ -98,8 +98,8 @@ def comparisons(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str,
     """
     records, cut = [], {}
     for (name, seed), own in table[table["split"] == "test"].groupby(["detector", "seed"]):
-        for arm in comparison.fake_arms(own):
-            cut[name, seed, arm] = comparison.of_arm(own, arm).sort_values("path")
+        for arm in detector_metrics.fake_arms(own):
+            cut[name, seed, arm] = detector_metrics.of_arm(own, arm).sort_values("path")
     for name, seed, arm, against, reference in _questions(table):
         first, second = cut[name, seed, arm], cut[against, seed, arm]
         labels = first["label"].to_numpy() == 1
@@ -109,7 +109,7 @@ def comparisons(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str,
         records.append(
             {"ensemble": name, "seed": seed, "arm": arm, "against": against, "reference": reference}
             | {"difference": {"value": auroc.difference, "low": auroc.low, "high": auroc.high}}
-            | {"by_groups": comparison.difference(first, second, config)}
+            | {"by_groups": detector_metrics.difference(first, second, config)}
             | {"delong_p": auroc.p, "mcnemar_p": errors["p"]}
             | {"ensemble_only": errors["first_only"], "against_only": errors["second_only"]}
         )
@@ -118,7 +118,7 @@ def comparisons(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str,
         for record, p in zip(records, corrected, strict=True):
             record[f"{test}_holm"] = float(p)
     for record in records:
-        said = comparison.verdict(record["by_groups"])
+        said = detector_metrics.verdict(record["by_groups"])
         record["verdict"] = said if record["delong_holm"] < _LEVEL and said in ("higher", "lower") else "tie"
         fewer = "fewer" if record["ensemble_only"] > record["against_only"] else "more"
         record["errors"] = fewer if record["mcnemar_holm"] < _LEVEL else "tie"
@@ -140,8 +140,8 @@ def diversities(single: pd.DataFrame) -> list[dict[str, object]]:
     """``diversity.pairs`` of the members on the test split, with ``seed`` and ``arm``."""
     records = []
     for seed, own in single[single["split"] == "test"].groupby("seed"):
-        for arm in comparison.fake_arms(own):
-            wide = folds.matrix(comparison.of_arm(own, arm))
+        for arm in detector_metrics.fake_arms(own):
+            wide = folds.matrix(detector_metrics.of_arm(own, arm))
             labels = own.drop_duplicates(folds.KEYS).set_index(folds.KEYS).loc[wide.index, "label"].to_numpy()
             records += [{"seed": int(seed), "arm": arm, **pair} for pair in diversity.pairs(wide, labels)]
     return records

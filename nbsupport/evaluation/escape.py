@@ -3,7 +3,7 @@
 Three questions about the judged fakes that need more than a share: a rank correlation and a logistic regression of
 being missed on the distance of the paint, with the coverage held fixed (standard errors clustered by group); the
 coverage at which AUROC crosses a target, by AUROC in a moving window of coverage; and the nearest picture that was
-judged rightly. Intervals over groups of photographs. Not here: figures (``plots.errors``).
+judged rightly. Intervals over groups of photographs. Not here: figures (``plots.error_analysis``).
 """
 
 import warnings

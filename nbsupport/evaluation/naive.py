@@ -5,7 +5,7 @@ under three protocols. First as is often done: photographs as the JPEG files the
 out at random, so that a photograph may be in training and its painted twin in the test. Then with one encoder for both
 classes; then split by photograph. All three are measured on each kind of fake, the network's whole output and the
 splice: how much a protocol inflates a number is one question, how much harder one task is than the other is another.
-Not here: the protocol that the book uses (:mod:`.audit`, ``evaluation.comparison``).
+Not here: the protocol that the book uses (:mod:`.audit`, ``evaluation.detector_metrics``).
 """
 
 from collections.abc import Callable, Mapping

@@ -4,7 +4,7 @@ Texture and brightness are measured in the picture *around* the hole, since the 
 are compared by Mann-Whitney's test, categories (as yes or no) by Fisher's; rows of one group of photographs are first
 reduced to one, so that near-duplicates do not count twice. Benjamini & Hochberg's correction runs over all tests of one
 table. Clusters are the leaves of a shallow decision tree in which errors are frequent: a leaf is described by the
-questions that lead to it. Not here: which answers are wrong (``evaluation.errors``).
+questions that lead to it. Not here: which answers are wrong (``evaluation.error_analysis``).
 """
 
 import re

@@ -1,7 +1,7 @@
 """The robustness ladder: test pictures are sent through real codecs and filters and judged once more.
 
 Both classes go through the same, and the scores are kept (stage ``robustness``), so that a new figure never scores
-again. Not here: what is done to a picture (``detectors.degradations``).
+again. Not here: what is done to a picture (``detectors.corruptions``).
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from nbsupport import masks, pairs
 from nbsupport.config import EvaluationConfig, RobustnessConfig
 from nbsupport.core import rng
 from nbsupport.core.errors import MissingStage
-from nbsupport.detectors import degradations, predict, scores
+from nbsupport.detectors import corruptions, predict, scores
 from nbsupport.evaluation import sharpness
 from nbsupport.pairs.planning import ARMS, choose_photographs, of_arm
 from nbsupport.runs import Run
@@ -64,7 +64,7 @@ def _score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
                 pictures, holes = images.copy(), masks.load(run).by_id(test.loc[spliced, "mask_id"])
                 pictures[spliced] = sharpness.match(images[spliced], holes, seeds[spliced])
             elif condition != scores.CLEAN:
-                pictures = degradations.apply(condition, images, seeds)
+                pictures = corruptions.apply(condition, images, seeds)
             for detector in trained:
                 logits = predict.score(detector, pictures[judged])
                 tables.append(scores.table(test[judged], logits, detector.name, detector.seed, condition))

@@ -18,7 +18,7 @@ from nbsupport.config import EvaluationConfig
 from nbsupport.core import rng
 from nbsupport.detectors.networks import high_pass, window_of
 from nbsupport.detectors.scores import CLEAN
-from nbsupport.evaluation import comparison
+from nbsupport.evaluation import detector_metrics
 from nbsupport.stats import metrics
 
 MATCHED = "sharpness matched"
@@ -87,12 +87,12 @@ def left(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str, object
     """
     records = []
     for (detector, seed), own in table.groupby(["detector", "seed"], sort=False):
-        sides = [comparison.of_arm(own[own["condition"] == name], ARM) for name in (CLEAN, MATCHED)]
+        sides = [detector_metrics.of_arm(own[own["condition"] == name], ARM) for name in (CLEAN, MATCHED)]
         if any(side["label"].nunique() < 2 for side in sides):
             continue
         settings = {"draws": config.draws, "seed": config.seed, "confidence": config.confidence}
         before, after = (metrics.summary(side, **settings)["auroc"] for side in sides)
-        loss = comparison.difference(*sides, config)
+        loss = detector_metrics.difference(*sides, config)
         facts = {"detector": detector, "seed": seed, "before": before, "after": after}
-        records.append({**facts, "loss": loss, "verdict": comparison.verdict(loss)})
+        records.append({**facts, "loss": loss, "verdict": detector_metrics.verdict(loss)})
     return records

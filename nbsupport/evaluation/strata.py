@@ -2,7 +2,7 @@
 
 Facts come from the paired set, the masks and the index: kind, size and place of the hole, the part it covers, species,
 inpainter. A real row carries the hole of its fakes, so that a stratum holds both classes. Not here: which pictures are
-judged wrongly (``evaluation.errors``).
+judged wrongly (``evaluation.error_analysis``).
 """
 
 import numpy as np

@@ -4,7 +4,7 @@ Each variant is one detector trained with the common loop. In the matrix it is j
 inpainters of the set, else on those of the inpainters that it learnt from. The scores are kept
 (``scores_studies.parquet``, one row for each picture, variant and condition), so that a new figure never trains or
 scores again; each variant is kept by itself, so that a stopped study goes on where it was. Not here: the main
-comparison of detectors (``detectors.classifier``, ``evaluation.comparison``).
+comparison of detectors (``detectors.classifier``, ``evaluation.detector_metrics``).
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from nbsupport.config import DetectorConfig, EvaluationConfig, StudyConfig
 from nbsupport.core import device, rng
 from nbsupport.core.errors import MissingStage
 from nbsupport.core.files import atomic_path, fingerprint
-from nbsupport.detectors import classifier, degradations, predict, scores, zoo
+from nbsupport.detectors import classifier, corruptions, predict, scores, zoo
 from nbsupport.pairs import Pairs
 from nbsupport.pairs.planning import of_arm
 from nbsupport.runs import Run
@@ -112,7 +112,7 @@ def _one(run: Run, made: Pairs, config: StudyConfig, variant: Variant, seed: int
     images, seeds = made.cache[test.index.to_numpy()], rng.hashes(seed, test["path"]) % 2**31
     parts = []
     for condition in variant.conditions:
-        pictures = images if condition == scores.CLEAN else degradations.apply(condition, images, seeds)
+        pictures = images if condition == scores.CLEAN else corruptions.apply(condition, images, seeds)
         logits = (predict.raw_logits(model, pictures, place) - record["shift"]) / record["temperature"]
         own = scores.table(test, logits, config.detector, seed, condition)
         parts.append(own.assign(inpainter=test["inpainter"].fillna("").to_numpy()))

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from nbsupport.evaluation import comparison
+from nbsupport.evaluation import detector_metrics
 from nbsupport.pairs import Pairs
 from nbsupport.plots.style import COLOURS, picture_grid
 
@@ -52,15 +52,15 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
 def roc(table: pd.DataFrame) -> Figure:
     """ROC curves of all detectors on the test split (first seed), one panel for each fake arm."""
     table = table[table["seed"] == table["seed"].min()]
-    arms, looks = comparison.fake_arms(table), _looks(table["detector"])
+    arms, looks = detector_metrics.fake_arms(table), _looks(table["detector"])
     figure, axes = plt.subplots(1, len(arms), figsize=(3 * len(arms), 3.2), squeeze=False, sharey=True)
     for axis, arm in zip(axes[0], arms, strict=True):
         for name, (colour, _) in looks.items():
-            chosen = comparison.of_arm(table[table["detector"] == name], arm)
+            chosen = detector_metrics.of_arm(table[table["detector"] == name], arm)
             wrong, right, _ = roc_curve(chosen["label"], chosen["logit"])
             axis.plot(wrong, right, color=colour, label=name, lw=1.8)
         axis.plot([0, 1], [0, 1], ":", color=COLOURS["neutral"], lw=1)
-        axis.set(title=arm if arm == comparison.ALL else f"original against {arm}", aspect="equal")
+        axis.set(title=arm if arm == detector_metrics.ALL else f"original against {arm}", aspect="equal")
         axis.set_xlabel("photographs called inpainted")
     axes[0, 0].set_ylabel("inpainted pictures found")
     axes[0, 0].legend(loc="lower right", fontsize=8)
@@ -160,7 +160,7 @@ def verdicts(pairs: Pairs, table: pd.DataFrame, detector: str, count: int = 4) -
 
 def against(table: pd.DataFrame, first: str, second: str, arm: str) -> Figure:
     """Two detectors' logits of the same test pictures against each other, coloured by class."""
-    chosen = comparison.of_arm(table[table["seed"] == table["seed"].min()], arm)
+    chosen = detector_metrics.of_arm(table[table["seed"] == table["seed"].min()], arm)
     wide = chosen.pivot(index=["path", "label"], columns="detector", values="logit").reset_index()
     figure, axis = plt.subplots(figsize=(4.2, 4))
     for label, name in ((0, "real"), (1, "fake")):

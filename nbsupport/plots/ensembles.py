@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nbsupport.detectors import ensemble
-from nbsupport.evaluation import comparison
+from nbsupport.evaluation import detector_metrics
 from nbsupport.plots.detectors import MARKERS, PALETTE
 from nbsupport.plots.style import COLOURS
 
@@ -99,7 +99,7 @@ def mending(table: pd.DataFrame, arm: str) -> Figure:
 
     Args: table: the score table of members and ensembles; test split, first seed.
     """
-    chosen = comparison.of_arm(table[table["seed"] == table["seed"].min()], arm)
+    chosen = detector_metrics.of_arm(table[table["seed"] == table["seed"].min()], arm)
     wide = chosen.assign(right=(chosen["probability"] >= 0.5) == (chosen["label"] == 1))
     wide = wide.pivot(index="path", columns="detector", values="right").dropna().astype(bool)
     names = sorted(dict.fromkeys(chosen["detector"]), key=ensemble.NAMES.__contains__)
@@ -138,7 +138,7 @@ def weights(records: Sequence[Mapping]) -> Figure:
     return figure
 
 
-def reliability(table: pd.DataFrame, names: Sequence[str], arm: str = comparison.ALL, bins: int = 8) -> Figure:
+def reliability(table: pd.DataFrame, names: Sequence[str], arm: str = detector_metrics.ALL, bins: int = 8) -> Figure:
     """Share of fakes among test pictures of like probability, both classes weighing the same, a panel for each name.
 
     Args: names: of detectors or ensembles. bins: of equally many pictures each; the area of a dot is their number.
@@ -149,7 +149,7 @@ def reliability(table: pd.DataFrame, names: Sequence[str], arm: str = comparison
         lines, columns, figsize=(2.2 * columns, 2.3 * lines + 0.3), squeeze=False, sharex=True, sharey=True
     )
     for axis, name in zip(axes.flat, names, strict=False):
-        own = comparison.of_arm(table[table["detector"] == name], arm)
+        own = detector_metrics.of_arm(table[table["detector"] == name], arm)
         order = np.argsort(own["probability"].to_numpy(), kind="stable")
         labels, said = own["label"].to_numpy()[order] == 1, own["probability"].to_numpy()[order]
         weight = np.where(labels, 0.5 / labels.mean(), 0.5 / (1 - labels.mean()))

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from nbsupport.evaluation.errors import Errors
+from nbsupport.evaluation.error_analysis import Errors
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import Pairs
 from nbsupport.plots.pairs import GAIN, difference
@@ -94,7 +94,7 @@ def shares(found: Errors, by: Sequence[str], measure: str = "recall", most: int 
     """Shares of the best detector with their intervals: a panel for each of `by`, a colour for each arm.
 
     Args:
-        found: what ``evaluation.errors`` counted.
+        found: what ``evaluation.error_analysis`` counted.
         by: kind, coverage, species, inpainter.
         measure: recall, or false alarms (of photographs, whose holes were not painted).
         most: categories to show; the ones with most pictures.

@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
-from nbsupport.evaluation import comparison
+from nbsupport.evaluation import detector_metrics
 from nbsupport.plots.detectors import MARKERS, PALETTE
 from nbsupport.plots.evaluation import nothing
 from nbsupport.plots.style import COLOURS
@@ -182,7 +182,7 @@ def reliability(table: pd.DataFrame, bins: int = 10) -> Figure:
     names = list(dict.fromkeys(test["detector"]))
     figure, axes = plt.subplots(1, len(names), figsize=(2.6 * len(names) + 0.4, 2.7), squeeze=False, sharey=True)
     for axis, name in zip(axes[0], names, strict=True):
-        own = comparison.of_arm(test[test["detector"] == name], comparison.fake_arms(test)[-1])
+        own = detector_metrics.of_arm(test[test["detector"] == name], detector_metrics.fake_arms(test)[-1])
         weight = np.where(own["label"] == 1, 0.5 / max((own["label"] == 1).sum(), 1), 0.5 / (own["label"] == 0).sum())
         which = np.minimum((own["probability"] * bins).astype(int), bins - 1).to_numpy()
         total, fakes = (np.bincount(which, w, bins) for w in (weight, weight * own["label"]))

@@ -1,6 +1,7 @@
 """Figures of chapter 4: losses as they fall, samples over time, filled holes, methods beside each other.
 
-Not here: the numbers (``quality``), tables of them (``plots.tables``), and figures on captions (``plots.listening``).
+Not here: the numbers (``quality``), tables of them (``plots.tables``), figures on captions
+(``plots.text_alignment``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -88,7 +89,7 @@ def samples_over_time(folder: Path, size: int, last: int, moments: int = 5, phot
     """The same holes of the same photographs at several steps of the training; None where no samples were kept.
 
     Args:
-        folder: with the grids that ``training.records.save_grid`` writes: a row for each photograph, and in it the
+        folder: with the grids that ``training.progress.save_grid`` writes: a row for each photograph, and in it the
             hole, the spliced fill, the whole output, the photograph. size: side of a picture in pixels.
         last: the training's last step; grids of later ones are of another training. moments: at most so many steps.
     """

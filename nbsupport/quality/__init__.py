@@ -24,7 +24,6 @@ from nbsupport.quality.comparison import (
 )
 from nbsupport.quality.distributions import Extractor, distance, distances, fid, kid
 from nbsupport.quality.intervals import better, conclusion, missing_or_wrong, report, summary, worth
-from nbsupport.quality.listening import caption_found, five_captions, recoloured, result_r_precision
 from nbsupport.quality.perceptual import Perceptual
 from nbsupport.quality.pixels import (
     MEASURES,
@@ -36,6 +35,7 @@ from nbsupport.quality.pixels import (
     total_variation,
     whole_l1,
 )
+from nbsupport.quality.text_alignment import caption_found, five_captions, recoloured, result_r_precision
 from nbsupport.stats.bootstrap import mean_interval
 
 __all__ = [

@@ -5,7 +5,7 @@ correction (1979) allows for having asked many questions. Pictures of one photog
 all, are not independent, so both tests are the clustered ones: the variance of an AUROC difference is Obuchowski's
 (1997), and errors are compared by flipping whole groups, whose large-sample form is the test of Yang et al. (2010).
 With one picture a group they are DeLong's test and McNemar's exact test (mid-p; Fagerland et al. 2013). Holm is
-statsmodels'. Not here: which detectors are compared (``evaluation.comparison``).
+statsmodels'. Not here: which detectors are compared (``evaluation.detector_metrics``).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """R-precision: does a picture find its caption among captions of other photographs (AttnGAN, arXiv 1711.10485, 4.1)?
 
 The same question is asked of photographs, which tells how good the matching encoders are, and of filled pictures, which
-tells whether they show what their caption says (``quality.listening``). Not here: training the encoders.
+tells whether they show what their caption says (``quality.text_alignment``). Not here: training the encoders.
 """
 
 from collections.abc import Sequence

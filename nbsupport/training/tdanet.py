@@ -3,7 +3,7 @@
 Every `checkpoint_every` steps the whole state is written; a training that was killed goes on from there and ends with
 the very same weights (on the CPU). What is kept is the moving average of the weights: the last one, or with `patience`
 the one that was best on validation photographs. Not here: the architecture (``nbsupport.tdanet``), one step of it
-(``training.step``), what is written to be looked at (``training.records``).
+(``training.step``), what is written to be looked at (``training.progress``).
 """
 
 import math
@@ -29,7 +29,7 @@ from nbsupport.runs import Run
 from nbsupport.tdanet import damsm, weights
 from nbsupport.tdanet.model import TDANet, create
 from nbsupport.tdanet.text import words_of
-from nbsupport.training import matching, records
+from nbsupport.training import matching, progress
 from nbsupport.training.batches import NamedParts, Sampler
 from nbsupport.training.step import Trainer
 
@@ -179,11 +179,11 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
         best, waited = state["best"], state["waited"]
     first = fabric.is_global_zero
     if first and state is None:
-        records.clear(run, LOG)
-    log = records.Log(run, LOG, trainer.step) if first else None
+        progress.clear(run, LOG)
+    log = progress.Log(run, LOG, trainer.step) if first else None
     if state is not None and first:
         print(f"[tdanet] goes on from the checkpoint of step {trainer.step}.")
-    with tqdm(total=config.steps, initial=trainer.step, desc="TDANet", unit="step", disable=not first) as progress:
+    with tqdm(total=config.steps, initial=trainer.step, desc="TDANet", unit="step", disable=not first) as bar:
         while trainer.step < config.steps and not (config.patience and waited >= config.patience):
             start = time.perf_counter()
             values = trainer.train_step(sampler.batch(trainer.step + 1, fabric.device))
@@ -202,9 +202,9 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
                 if trainer.step % config.checkpoint_every == 0:
                     log.write()
                     checkpoints.save_state(run / STATE, trainer.state(fingerprint) | {"best": best, "waited": waited})
-                progress.update()
+                bar.update()
                 if trainer.step % 20 == 0:
-                    progress.set_postfix({name: f"{values[name]:.3f}" for name in SHOWN if name in values})
+                    bar.set_postfix({name: f"{values[name]:.3f}" for name in SHOWN if name in values})
     if not first:
         return pd.DataFrame()
     table = log.write()
@@ -230,7 +230,7 @@ def _compare(run: Run, trainer: Trainer, score: float | None, best: float, waite
     return score, 0
 
 
-def _look(run: Run, trainer: Trainer, dataset: Dataset, log: records.Log, last: bool, most: int = 8) -> None:
+def _look(run: Run, trainer: Trainer, dataset: Dataset, log: progress.Log, last: bool, most: int = 8) -> None:
     """Every `sample_every` steps, and at the end, fill the same few photographs and keep the picture of it."""
     every = trainer.config.sample_every
     rows = _chosen(dataset.rows("validation"), most, trainer.config.seed, "samples")
@@ -241,8 +241,8 @@ def _look(run: Run, trainer: Trainer, dataset: Dataset, log: records.Log, last: 
     captions, _ = quality.pick_captions(dataset, rows, trainer.config.seed)
     output = painter(trainer, dataset.vocabulary).fill(images, holes, captions, seeds=[int(row) for row in rows])
     shown = np.where(holes[..., None], np.uint8(128), images)
-    picture = records.grid([shown, base.splice(images, output, holes), output, images])
-    records.save_grid(run, picture, trainer.step)
+    picture = progress.grid([shown, base.splice(images, output, holes), output, images])
+    progress.save_grid(run, picture, trainer.step)
     log.add_picture("hole, filled, whole output, photograph", picture, trainer.step)
 
 

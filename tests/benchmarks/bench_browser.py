@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from nbsupport.demo.browser import ErrorBrowser  # noqa: E402
 from nbsupport.demo.browser_state import BrowserState  # noqa: E402
-from nbsupport.evaluation.errors import OUTCOMES  # noqa: E402
+from nbsupport.evaluation.error_analysis import OUTCOMES  # noqa: E402
 
 LIMIT = 0.3  # seconds
 ARMS = ("original", "regenerated", "spliced")

@@ -15,7 +15,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from nbsupport.config import EvaluationConfig  # noqa: E402
-from nbsupport.evaluation import comparison  # noqa: E402
+from nbsupport.evaluation import detector_metrics  # noqa: E402
 
 
 def score_table(pictures: int, detectors: int) -> pd.DataFrame:
@@ -47,8 +47,8 @@ if __name__ == "__main__":
     table = score_table(arguments.pictures, arguments.detectors)
     seconds = {}
     for name, work in (
-        ("metrics", lambda: comparison.metric_table(table, EvaluationConfig(draws=arguments.draws))),
-        ("pairwise_tests", lambda: comparison.pairwise(table)),
+        ("metrics", lambda: detector_metrics.metric_table(table, EvaluationConfig(draws=arguments.draws))),
+        ("pairwise_tests", lambda: detector_metrics.pairwise(table)),
     ):
         start = time.perf_counter()
         made = work()

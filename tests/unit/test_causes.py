@@ -9,7 +9,7 @@ import pytest
 from nbsupport.book import fooled
 from nbsupport.config import ErrorsConfig
 from nbsupport.core import rng
-from nbsupport.evaluation import analysis, errors, escape, findings, localization, properties
+from nbsupport.evaluation import analysis, error_analysis, escape, findings, localization, properties
 from nbsupport.runs import Run, project_root
 
 CONFIG = ErrorsConfig(draws=80)
@@ -283,6 +283,6 @@ def test_the_chapter_s_summary_follows_its_shares():
         analysed = [{"arm": "spliced", "survivors": survivors}]
         return {"best": {"detector": "net", "seed": 0}, "shares": [share], "analysed": analysed}
 
-    assert "spliced fakes found: 70% [60%, 80%]" in errors.reading(result(0.7, []))
-    assert "spliced: nothing" in errors.reading(result(0.7, []))
-    assert "spliced: coverage" in errors.reading(result(0.7, ["coverage"]))
+    assert "spliced fakes found: 70% [60%, 80%]" in error_analysis.reading(result(0.7, []))
+    assert "spliced: nothing" in error_analysis.reading(result(0.7, []))
+    assert "spliced: coverage" in error_analysis.reading(result(0.7, ["coverage"]))

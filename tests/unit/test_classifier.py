@@ -14,7 +14,7 @@ from nbsupport import pairs
 from nbsupport.config import DetectorConfig, PairsConfig, SearchConfig, StudyConfig
 from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.core.files import read_json
-from nbsupport.detectors import classifier, degradations, predict, scores, transfer, zoo
+from nbsupport.detectors import classifier, corruptions, predict, scores, transfer, zoo
 from nbsupport.runs import Run
 
 SMALL = DetectorConfig(names=("residual_net",), epochs=3, batch_size=8, learning_rate=3e-3)
@@ -296,7 +296,7 @@ def test_frozen_layers_stay_as_they_were(kind, trained):
 
 def test_both_members_of_a_pair_meet_the_same_degradation():
     sampler = classifier.PairSampler(manifest(30), ("spliced", "regenerated"), 16, 0, seed=1)
-    everything = list(degradations.AUGMENTATIONS)
+    everything = list(corruptions.AUGMENTATIONS)
     batch = next(sampler.epoch(0))
     half = len(batch.rows) // 2
     one = np.stack([photograph(n, 32) for n in range(half)])

@@ -88,9 +88,9 @@ def test_a_kind_of_hole_may_come_twice_as_often_in_training():
 
 def test_names_that_are_checked_early_are_those_that_exist():
     from nbsupport import pairs
-    from nbsupport.detectors import degradations
+    from nbsupport.detectors import corruptions
 
     assert typing.get_args(config.Arm) == tuple(pairs.ARMS)
     assert set(typing.get_args(config.FakeArm)) == {arm for arm, label in pairs.ARMS.items() if label == "fake"}
-    assert typing.get_args(config.Condition) == tuple(degradations.CONDITIONS)
-    assert typing.get_args(config.Augmentation) == tuple(degradations.AUGMENTATIONS)
+    assert typing.get_args(config.Condition) == tuple(corruptions.CONDITIONS)
+    assert typing.get_args(config.Augmentation) == tuple(corruptions.AUGMENTATIONS)

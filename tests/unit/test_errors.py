@@ -11,7 +11,7 @@ from nbsupport.config import DetectorConfig, ErrorsConfig
 from nbsupport.core.errors import MissingStage, UserError
 from nbsupport.data import index
 from nbsupport.detectors import scores
-from nbsupport.evaluation import errors, strata
+from nbsupport.evaluation import error_analysis, strata
 from nbsupport.plots import evaluation as figures
 from nbsupport.runs import Run
 
@@ -72,7 +72,7 @@ def share_of(result, **wanted):
 
 def test_counts_what_was_planted(scored):
     run, manifest = scored
-    found = errors.make(run, CONFIG)
+    found = error_analysis.make(run, CONFIG)
     test = manifest[manifest["split"] == "test"]
     assert found.best in {("sees", 0), ("soft_vote", 0)}
     assert found.result["pictures"] == len(test) == len(found.of("sees", 0))
@@ -93,13 +93,13 @@ def test_counts_what_was_planted(scored):
 
 
 def test_a_kind_that_fell_back_counts_as_what_was_drawn(scored):
-    found = errors.make(scored[0], CONFIG)
+    found = error_analysis.make(scored[0], CONFIG)
     kinds = {record["category"] for record in found.result["shares"] if record["by"] == "kind"}
     assert kinds == {"centre", "rectangles", "object"}
 
 
 def test_wrong_detectors_leave_ensembles_out(scored):
-    found = errors.make(scored[0], CONFIG)
+    found = error_analysis.make(scored[0], CONFIG)
     spliced = found.of("sees", 0, "spliced").set_index("image_id")
     assert set(spliced.loc[spliced["outcome"] == "miss", "wrong_detectors"]) == {2}
     assert set(spliced.loc[spliced["outcome"] == "found", "wrong_detectors"]) == {1}
@@ -115,7 +115,7 @@ def test_bins_of_coverage():
 
 
 def test_the_worst_come_first_and_once(scored):
-    found = errors.make(scored[0], CONFIG)
+    found = error_analysis.make(scored[0], CONFIG)
     worst = found.worst("miss", 3, "spliced")
     assert len(worst) == 3 and worst["image_id"].is_unique and worst["error"].is_monotonic_decreasing
     assert worst["error"].iloc[0] == found.of(*found.best, "spliced")["error"].max()
@@ -124,25 +124,25 @@ def test_the_worst_come_first_and_once(scored):
 
 def test_is_loaded_the_second_time(scored, capsys):
     run, _ = scored
-    first = errors.make(run, CONFIG)
-    again = errors.make(run, CONFIG)
+    first = error_analysis.make(run, CONFIG)
+    again = error_analysis.make(run, CONFIG)
     assert "loaded" in capsys.readouterr().out
     pd.testing.assert_frame_equal(first.table, again.table)
     with pytest.raises(MissingStage, match="--only 1-8"):
-        errors.load(Run(run.path.parent / "empty"))
+        error_analysis.load(Run(run.path.parent / "empty"))
 
 
 def test_scores_of_another_set_are_an_error(scored):
     run, manifest = scored
     table = scores.all_scores(run).assign(path="pairs/images/other.png")
     with pytest.raises(UserError, match="other.png"):
-        errors.judged(table, pairs.load(run), masks.load(run), index.load(run).index)
+        error_analysis.judged(table, pairs.load(run), masks.load(run), index.load(run).index)
     with pytest.raises(UserError, match="No detector"):
-        errors.judged(table.iloc[:0], pairs.load(run), masks.load(run), index.load(run).index)
+        error_analysis.judged(table.iloc[:0], pairs.load(run), masks.load(run), index.load(run).index)
 
 
 def test_figures_of_all_and_of_nothing(scored):
-    found, paired, holes = errors.make(scored[0], CONFIG), pairs.load(scored[0]), masks.load(scored[0])
+    found, paired, holes = error_analysis.make(scored[0], CONFIG), pairs.load(scored[0]), masks.load(scored[0])
     assert len(figures.gallery(found.worst("miss", 2), paired, holes).axes) == 8
     assert len(figures.gallery(found.worst("miss", 0), paired, holes).axes) == 1
     assert len(figures.photographs(found.of("sees", 0, "original").head(7), paired).axes) == 12
@@ -163,5 +163,5 @@ def test_an_outline_stays_near_the_border():
 
 
 def test_probabilities_and_logits_agree(scored):
-    table = errors.make(scored[0], CONFIG).table
+    table = error_analysis.make(scored[0], CONFIG).table
     np.testing.assert_allclose(expit(table["logit"]), table["probability"])

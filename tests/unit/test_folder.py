@@ -11,7 +11,7 @@ from nbsupport.config import DataConfig
 from nbsupport.core import images
 from nbsupport.core.errors import UserError
 from nbsupport.data import compose, folder, index, ingest
-from nbsupport.data.records import Photo
+from nbsupport.data.photo import Photo
 from nbsupport.runs import Run
 
 

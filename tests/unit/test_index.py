@@ -11,7 +11,7 @@ from PIL import Image
 from nbsupport.config import DataConfig
 from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.data import SOURCES, cub, difficult, find_root, index, ingest, summary
-from nbsupport.data.records import Photo, safe_name, unique_ids
+from nbsupport.data.photo import Photo, safe_name, unique_ids
 from nbsupport.runs import Run
 
 

@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn import metrics as reference
 
 from nbsupport.core.errors import UserError
-from nbsupport.detectors import calibration
+from nbsupport.detectors import platt
 from nbsupport.stats import bootstrap, metrics
 from nbsupport.stats.calibration import fit_band
 
@@ -115,7 +115,7 @@ def test_scores_without_end_have_a_rank_and_no_number_has_none():
         metrics.weighted_auroc(np.array([np.nan, 0, 1, 2]), labels, np.ones((1, 4)))
     for bad in ([np.nan, 0, 1, 2], [np.inf, 0, 1, 2], [-np.inf, 0, 1, 2]):
         with pytest.raises(UserError, match="finite"):
-            calibration.fit(np.array(bad), labels)
+            platt.fit(np.array(bad), labels)
     with pytest.raises(UserError, match="diverged"):
         fit_band(labels, [np.nan, 0.2, 0.6, 0.8])
 

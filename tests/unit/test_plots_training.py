@@ -8,7 +8,7 @@ import pytest
 from nbsupport.plots import tables, tdanet, training
 from nbsupport.runs import Run
 from nbsupport.stats.intervals import format_interval, verdict
-from nbsupport.training import records
+from nbsupport.training import progress
 
 
 def interval(value, low, high):
@@ -45,8 +45,8 @@ def test_samples_are_cut_where_they_were_put_together(tmp_path):
     run, draw = Run(tmp_path / "run"), np.random.default_rng(0)
     columns = {step: [draw.integers(0, 255, (3, 16, 16, 3), dtype=np.uint8) for _ in range(4)] for step in (5, 10, 99)}
     for step, pictures in columns.items():
-        records.save_grid(run, records.grid(pictures), step)
-    figure = training.samples_over_time(run / records.SAMPLES, size=16, last=10, photographs=2)
+        progress.save_grid(run, progress.grid(pictures), step)
+    figure = training.samples_over_time(run / progress.SAMPLES, size=16, last=10, photographs=2)
     shown = [np.asarray(axis.images[0].get_array()) for axis in figure.axes]
     assert len(shown) == 2 * 4  # hole, two steps (the third is of another training), photograph
     for row in range(2):

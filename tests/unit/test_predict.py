@@ -14,7 +14,7 @@ from nbsupport.config import DetectorConfig
 from nbsupport.core import device
 from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.core.files import read_json, write_json
-from nbsupport.detectors import calibration, classifier, predict, scores
+from nbsupport.detectors import classifier, platt, predict, scores
 from nbsupport.runs import Run
 from nbsupport.stats.calibration import fit_band
 
@@ -125,14 +125,14 @@ def draw(generator, count, factor=1.0, shift=2.0):
 @given(factor=st.floats(0.1, 20), shift=st.floats(-30, 30), seed=st.integers(0, 1000))
 def test_factor_and_shift_are_taken_out(factor, shift, seed):
     logits, labels = draw(np.random.default_rng(seed), 4000, factor)
-    temperature, found = calibration.fit(logits + shift, labels)
+    temperature, found = platt.fit(logits + shift, labels)
     assert temperature == pytest.approx(factor, rel=0.15)
     assert found == pytest.approx(shift, abs=0.25 * factor)
 
 
 def test_the_temperature_stays_finite_without_mistakes():
     logits, labels = np.array([-5.0, -4, 4, 5] * 10), np.array([0, 0, 1, 1] * 10)
-    temperature, shift = calibration.fit(logits, labels)
+    temperature, shift = platt.fit(logits, labels)
     assert shift == pytest.approx(0, abs=0.01)
     assert 0.9 < expit(4 / temperature) < 0.99, "twenty pictures of each class cannot prove near certainty"
 
@@ -140,7 +140,7 @@ def test_the_temperature_stays_finite_without_mistakes():
 def test_classes_weigh_the_same_whatever_their_numbers():
     logits, labels = draw(np.random.default_rng(3), 6000, 3.0)
     keep = (labels == 1) | (np.arange(6000) % 10 == 0)
-    temperature, shift = calibration.fit(logits[keep], labels[keep])
+    temperature, shift = platt.fit(logits[keep], labels[keep])
     assert temperature == pytest.approx(3, rel=0.15) and abs(shift) < 0.75
 
 
@@ -148,23 +148,23 @@ def test_without_skill_every_probability_is_one_half_and_no_ranking_is_turned_ro
     generator = np.random.default_rng(0)
     logits, labels = generator.normal(5, 3, 2000), np.arange(2000) % 2
     for noisy in (logits, logits - 1.0 * labels):  # no skill, and worse than none
-        temperature, shift = calibration.fit(noisy, labels)
+        temperature, shift = platt.fit(noisy, labels)
         assert temperature > 0 and np.abs(expit((noisy - shift) / temperature) - 0.5).max() < 0.1
 
 
 def test_the_threshold_is_the_best_of_all():
     logits, labels = draw(np.random.default_rng(1), 301)
-    threshold = calibration.fit_threshold(logits, labels)
+    threshold = platt.fit_threshold(logits, labels)
 
     def accuracy(cut):
         said = expit(logits) >= cut
         return (said[labels == 1].mean() + (~said[labels == 0]).mean()) / 2
 
     assert accuracy(threshold) == pytest.approx(max(accuracy(cut) for cut in np.linspace(0, 1, 2001)), abs=1e-9)
-    assert calibration.fit_threshold(np.array([-9.0, -3.0, 3.0, 9.0]), np.array([0, 0, 1, 1])) == pytest.approx(0.5)
+    assert platt.fit_threshold(np.array([-9.0, -3.0, 3.0, 9.0]), np.array([0, 0, 1, 1])) == pytest.approx(0.5)
 
 
 def test_one_class_cannot_be_calibrated():
-    for fit in (calibration.fit, calibration.fit_threshold):
+    for fit in (platt.fit, platt.fit_threshold):
         with pytest.raises(UserError, match="only one of the two classes"):
             fit(np.zeros(4), np.ones(4, int))

@@ -12,8 +12,8 @@ from nbsupport import masks, pairs
 from nbsupport.config import DataConfig, EvaluationConfig, MaskConfig, PairsConfig, RobustnessConfig
 from nbsupport.core.errors import ConfigError, MissingStage
 from nbsupport.data import index
-from nbsupport.detectors import degradations, scores
-from nbsupport.evaluation import audit, comparison, naive, robustness, sharpness
+from nbsupport.detectors import corruptions, scores
+from nbsupport.evaluation import audit, detector_metrics, naive, robustness, sharpness
 from nbsupport.plots import protocol
 from nbsupport.runs import Run
 from nbsupport.stats import paired
@@ -65,7 +65,7 @@ def test_pairs_of_detectors_are_told_apart_or_called_a_tie():
             "probability": 1 / (1 + np.exp(-values)), "label": labels.astype(int),
             "path": [f"p{n}" for n in range(300)],
         }))  # fmt: skip
-    found = {(r["first"], r["second"]): r for r in comparison.pairwise(pd.concat(tables))}
+    found = {(r["first"], r["second"]): r for r in detector_metrics.pairwise(pd.concat(tables))}
     assert len(found) == 3 and found["good", "bad"]["verdict"] == "first"
     assert found["good", "same"]["verdict"] == "tie"
     p = [r["delong_p"] for r in found.values()]
@@ -156,14 +156,14 @@ def test_training_rows_with_reals_of_all_variants_are_flagged(audited):
     assert found["equal_outside"] < 0.9 and set(found["flags"]) & {"grain", "network"}
 
 
-@pytest.mark.parametrize("condition", list(degradations.CONDITIONS))
+@pytest.mark.parametrize("condition", list(corruptions.CONDITIONS))
 def test_conditions_change_pictures_and_keep_their_form(condition):
     images = np.stack([detector_data.photograph(n, 32) for n in range(3)])
-    changed = degradations.apply(condition, images, [1, 2, 3])
+    changed = corruptions.apply(condition, images, [1, 2, 3])
     assert changed.shape == images.shape and changed.dtype == np.uint8
     assert (changed != images).any(axis=(1, 2, 3)).all()
     assert np.abs(changed.astype(int) - images).mean() < 40, "still the same picture"
-    assert np.array_equal(changed, degradations.apply(condition, images, [1, 2, 3]))
+    assert np.array_equal(changed, corruptions.apply(condition, images, [1, 2, 3]))
 
 
 def test_a_codec_is_the_real_one_and_quality_matters():
@@ -175,10 +175,9 @@ def test_a_codec_is_the_real_one_and_quality_matters():
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=60, subsampling="4:2:0")
     decoded = np.array(Image.open(buffer).convert("RGB"))
-    assert np.array_equal(degradations.apply("jpeg 60", image[None], [0])[0], decoded)
+    assert np.array_equal(corruptions.apply("jpeg 60", image[None], [0])[0], decoded)
     errors = [
-        np.abs(degradations.apply(f"jpeg {q}", image[None], [0])[0].astype(int) - image).mean()
-        for q in (95, 80, 60, 30)
+        np.abs(corruptions.apply(f"jpeg {q}", image[None], [0])[0].astype(int) - image).mean() for q in (95, 80, 60, 30)
     ]
     assert all(a < b for a, b in itertools.pairwise(errors))
 

@@ -17,7 +17,7 @@ from nbsupport.book.pages import assets, demo_page, error_browser
 from nbsupport.config import DataConfig, MaskConfig
 from nbsupport.core.errors import MissingStage, UserError
 from nbsupport.data import index
-from nbsupport.detectors import degradations, heatmaps, predict
+from nbsupport.detectors import corruptions, heatmaps, predict
 from nbsupport.inpainters import base, registry
 from nbsupport.runs import Run, project_root
 from nbsupport.stats.calibration import Band
@@ -216,7 +216,7 @@ def test_fills_and_verdicts_are_those_of_the_pictures(demo):
             _, caption, seed = name.split()
             assert (output == (5 * len(held["captions"][int(caption)][1]) + 40 * int(seed)) % 256).all()
         for arm, shown in (("regenerated", output), ("spliced", base.splice(original, output, mask))):
-            saved = degradations.apply("jpeg 60", shown[None], [0])[0]
+            saved = corruptions.apply("jpeg 60", shown[None], [0])[0]
             for said, judged_picture in zip(fill["said"][arm], (shown, saved), strict=True):
                 bright = judged_picture.mean() / 255
                 vote = (bright + 0.5) / 2

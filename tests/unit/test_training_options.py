@@ -19,7 +19,7 @@ from nbsupport.runs import Run
 from nbsupport.tdanet import damsm, weights
 from nbsupport.tdanet.model import create
 from nbsupport.tdanet.text import TextEncoder
-from nbsupport.training import matching, records, step, tdanet
+from nbsupport.training import matching, progress, step, tdanet
 from nbsupport.training.batches import Sampler
 
 SIZES = {"text_channels": 32, "word_channels": 16, "image_channels": 8, "caption_length": 12}
@@ -217,9 +217,9 @@ def test_what_is_written_can_be_looked_at(run):
     sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "validate_every": 2, "sample_every": 2}
     tdanet.fit(run, TrainingConfig(steps=5, **sizes), watch=lambda log: seen.append(len(log)))
     assert seen == [2, 4, 5]  # after each validation, the last step's among them
-    grids = sorted(path.name for path in (run / records.SAMPLES).glob("*.png"))
+    grids = sorted(path.name for path in (run / progress.SAMPLES).glob("*.png"))
     assert grids == ["step_000002.png", "step_000004.png", "step_000005.png"]
-    with Image.open(run / records.SAMPLES / grids[0]) as picture:
+    with Image.open(run / progress.SAMPLES / grids[0]) as picture:
         assert picture.size == (4 * 34 - 2, 6 * 34 - 2)  # hole, filled, output, photograph; six photographs
     events = list((run / "tensorboard" / "tdanet_log").glob("events*"))
     assert len(events) == 1 and events[0].stat().st_size > 1000
@@ -228,19 +228,19 @@ def test_what_is_written_can_be_looked_at(run):
 
 
 def test_a_resumed_log_drops_what_came_after_the_checkpoint(run):
-    log = records.Log(run, "log.csv")
+    log = progress.Log(run, "log.csv")
     for number in range(1, 6):
         log.add({"step": number, "l1": number / 10})
     log.write()
     log.close()
-    resumed = records.Log(run, "log.csv", step=3)
+    resumed = progress.Log(run, "log.csv", step=3)
     assert resumed.table()["step"].tolist() == [1, 2, 3]
     resumed.close()
 
 
 def test_a_grid_puts_columns_side_by_side():
     black, white = np.zeros((3, 4, 5, 3), np.uint8), np.full((3, 4, 5, 3), 200, np.uint8)
-    whole = records.grid([black, white], gap=1)
+    whole = progress.grid([black, white], gap=1)
     assert whole.shape == (3 * 5 - 1, 2 * 6 - 1, 3)
     assert (whole[:4, :5] == 0).all() and (whole[:4, 5] == 255).all() and (whole[:4, 6:] == 200).all()
 

@@ -18,7 +18,7 @@ from nbsupport.core import rng
 from nbsupport.core.errors import UserError
 from nbsupport.data.synthetic import BirdParameters, caption_with, regions
 from nbsupport.demo.state import Session
-from nbsupport.detectors import degradations
+from nbsupport.detectors import corruptions
 from nbsupport.detectors.inspection import Inspector
 from nbsupport.inpainters import base, registry
 from nbsupport.quality import attributes
@@ -199,7 +199,7 @@ class Judge:
         once = list({picture.tobytes(): picture for picture in pictures}.values())
         for start in tqdm(range(0, len(once), _BATCH), desc="demo page: verdicts", unit="batch", leave=False):
             clean = np.stack(once[start : start + _BATCH])
-            saved = degradations.apply(CONDITION, clean, [0] * len(clean))
+            saved = corruptions.apply(CONDITION, clean, [0] * len(clean))
             answers = self._answers(np.concatenate([clean, saved]))
             for n, picture in enumerate(clean):
                 self._said[picture.tobytes()] = [answers[n], answers[len(clean) + n]]

@@ -17,7 +17,7 @@ from nbsupport.book.pages import assets
 from nbsupport.core import rng
 from nbsupport.demo.browser_state import BrowserState
 from nbsupport.detectors import ensemble, predict
-from nbsupport.evaluation import errors, strata
+from nbsupport.evaluation import error_analysis, strata
 from nbsupport.inpainters import base
 from nbsupport.runs import Run
 
@@ -33,7 +33,7 @@ def html(run: Run) -> str:
     Raises:
         MissingStage: chapter 8 has not run.
     """
-    found, paired, holes = errors.load(run), pairs.load(run), masks.load(run)
+    found, paired, holes = error_analysis.load(run), pairs.load(run), masks.load(run)
     state = BrowserState(found.table, paired.cache, found.best, holes, run)
     most = MOST
     while True:
@@ -74,7 +74,7 @@ def collect(state: BrowserState, paired: pairs.Pairs, most: int) -> dict[str, ob
         "size": list(state.pictures.shape[1:3]),
         "detectors": [{"name": name, "ensemble": name in ensemble.NAMES} for name, _ in detectors],
         "best": detectors.index(state.best),
-        "threshold": errors.THRESHOLD,
+        "threshold": error_analysis.THRESHOLD,
         "gain": assets.GAIN,
         "counts": {
             "shown": len(rows),

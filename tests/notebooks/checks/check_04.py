@@ -10,7 +10,7 @@ from nbsupport.book import chapters
 from nbsupport.config import TrainingConfig
 from nbsupport.plots.tables import readable
 from nbsupport.runs import Run
-from nbsupport.training import matching, records, tdanet
+from nbsupport.training import matching, progress, tdanet
 
 #: Cells that must have left exactly one figure, by the call in them.
 FIGURES = (
@@ -38,7 +38,7 @@ def check(run: Run) -> None:
     assert all(0 < number["value"] < 1 for number in result["hole_l1"].values())
     assert result["seconds"] > 0 and result["images"] == result["steps"] * result["batch_size"]
     every = run.record("tdanet")["config"]["sample_every"]
-    assert len(list((run / records.SAMPLES).glob("step_*.png"))) >= result["steps"] // every
+    assert len(list((run / progress.SAMPLES).glob("step_*.png"))) >= result["steps"] // every
     _check_quality(run, result)
     _check_listening(run)
     _check_figures(run)

@@ -6,12 +6,12 @@ import pandas as pd
 from nbsupport import pairs
 from nbsupport.book import fooled
 from nbsupport.detectors import scores
-from nbsupport.evaluation import errors, findings, localization
+from nbsupport.evaluation import error_analysis, findings, localization
 from nbsupport.runs import Run
 
 
 def check(run: Run) -> None:
-    found, manifest = errors.load(run), pairs.load(run).manifest
+    found, manifest = error_analysis.load(run), pairs.load(run).manifest
     config = run.record("detectors")["config"]  # other arms and inpainters of the set are no detector's
     wanted = manifest["arm"].isin(config["fake_arms"]) & manifest["inpainter"].isin(config["inpainters"])
     test = manifest[(manifest["split"] == "test") & (wanted | (manifest["arm"] == "original"))]

@@ -120,7 +120,7 @@ def five_captions(
 
 @dataclass(frozen=True)
 class Recoloured:
-    """One bird with one part painted for several captions: what ``plots.listening.five_captions`` draws.
+    """One bird with one part painted for several captions: what ``plots.text_alignment.five_captions`` draws.
 
     Attributes:
         photograph: (S, S, 3) uint8 RGB. hole: (S, S) bool, True = hole. part: the hidden part.

@@ -14,9 +14,9 @@ from nbsupport.core import rng
 from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.core.tensors import to_tensor
 from nbsupport.data import index, synthetic
-from nbsupport.plots import listening as figures
 from nbsupport.plots import style
-from nbsupport.quality import colours, listening
+from nbsupport.plots import text_alignment as figures
+from nbsupport.quality import colours, text_alignment
 from nbsupport.tdanet import damsm, retrieval
 
 LENGTH = 12
@@ -80,8 +80,8 @@ def test_a_caption_is_found_only_where_it_was_painted(data, judge):
     rows = data.rows("test")
     other = [list(COLOURS)[(list(COLOURS).index(name) + 1) % 4] for name in names(data, rows)]
     told = [f"a {name} square" for name in other]  # edited captions
-    heard = listening.result_r_precision(judge, data, painted(data, rows, other), rows, told)
-    deaf = listening.result_r_precision(judge, data, data.cache.batch(rows), rows, told)
+    heard = text_alignment.result_r_precision(judge, data, painted(data, rows, other), rows, told)
+    deaf = text_alignment.result_r_precision(judge, data, data.cache.batch(rows), rows, told)
     assert heard["r_precision"]["value"] == 1.0
     assert deaf["r_precision"]["value"] == 0.0
     assert heard["photographs"] == 10
@@ -98,24 +98,24 @@ def test_wrong_captions_come_from_other_groups_and_the_same_split(data, judge):
     grouped.loc[rows, "group"] = 7
     one_group = index.Dataset(grouped, data.rejected, data.cache, data.vocabulary, data.config)
     with pytest.raises(UserError, match="more photographs"):
-        listening.caption_found(judge, one_group, data.cache.batch(rows), rows, told)
+        text_alignment.caption_found(judge, one_group, data.cache.batch(rows), rows, told)
 
 
 def test_what_reads_the_same_is_no_wrong_caption(data, judge):
     """Captions of other photographs that name the same colour in the same words do not count against a picture."""
     rows = data.rows("test")[:3]
     told = [f"a {name} square" for name in names(data, rows)]
-    assert listening.caption_found(judge, data, data.cache.batch(rows), rows, told).all()
+    assert text_alignment.caption_found(judge, data, data.cache.batch(rows), rows, told).all()
     other_words = [f"the square is {name}" for name in names(data, rows)]  # the judge scores them alike: a tie, no hit
-    assert not listening.caption_found(judge, data, data.cache.batch(rows), rows, other_words).any()
+    assert not text_alignment.caption_found(judge, data, data.cache.batch(rows), rows, other_words).any()
 
 
 def test_pictures_and_captions_must_fit_together(data, judge):
     rows = data.rows("test")
     with pytest.raises(ConfigError, match="9 captions"):
-        listening.caption_found(judge, data, data.cache.batch(rows), rows, ["a red square"] * 9)
+        text_alignment.caption_found(judge, data, data.cache.batch(rows), rows, ["a red square"] * 9)
     with pytest.raises(ConfigError, match="matched captions"):
-        listening.caption_found(judge, data, data.cache.batch(rows), rows, [" "] * 10)
+        text_alignment.caption_found(judge, data, data.cache.batch(rows), rows, [" "] * 10)
 
 
 def test_untouched_photographs_give_the_r_precision_of_matching():
@@ -131,7 +131,7 @@ def test_untouched_photographs_give_the_r_precision_of_matching():
     texts = [" ".join(words) for words in itertools.product(COLOURS, repeat=3)][: len(rows)]  # no two the same
     for row, text in zip(rows, texts, strict=True):
         data.index.at[row, "captions"] = [text]
-    found = listening.result_r_precision(
+    found = text_alignment.result_r_precision(
         types.SimpleNamespace(model=model, vocabulary=data.vocabulary), data, data.cache.batch(rows), rows, texts, 3, 19
     )
     of_photographs = retrieval.r_precision(model, data, 3, wrong=19)
@@ -171,12 +171,12 @@ def test_five_captions_share_photograph_hole_and_noise(data):
     hole[4:12, 5:9] = True
     row = int(data.rows("test")[0])
     captions = ["red", "blue", "red", "", "green"]
-    pictures = listening.five_captions(data, Listener(), row, hole, captions, seed=4)
+    pictures = text_alignment.five_captions(data, Listener(), row, hole, captions, seed=4)
     assert pictures.shape == (5, 32, 32, 3)
     assert (pictures[:, ~hole] == data.cache.images[row][~hole]).all()
     assert (pictures[0] == pictures[2]).all()
     assert (pictures[0][hole] != pictures[1][hole]).any()
-    again = listening.five_captions(data, Listener(), row, hole, captions, seed=5)
+    again = text_alignment.five_captions(data, Listener(), row, hole, captions, seed=5)
     assert (pictures[0][hole] != again[0][hole]).any()
 
 
@@ -196,7 +196,7 @@ def test_a_bird_is_recoloured_as_told(bird_data, monkeypatch):
     monkeypatch.setattr(colours, "_CALIBRATION_BIRDS", 36)
     colours.colour_reader.cache_clear()
     data, birds = bird_data
-    found = listening.recoloured(data, birds, Listener(), 1, "wing", seed=2)
+    found = text_alignment.recoloured(data, birds, Listener(), 1, "wing", seed=2)
     colours.colour_reader.cache_clear()
     assert len(set(found.named)) == len(found.captions) == 5
     assert found.named[0] == birds["bird"].wing
@@ -218,7 +218,7 @@ def test_a_bird_is_recoloured_as_told(bird_data, monkeypatch):
     assert {axis.spines["left"].get_edgecolor() for axis in framed} == {plt.matplotlib.colors.to_rgba("#009E73")}
     assert len(framed) == 4
     with pytest.raises(UserError, match="birds_of"):
-        listening.recoloured(data, {}, Listener(), 1, "wing")
+        text_alignment.recoloured(data, {}, Listener(), 1, "wing")
 
 
 def test_a_caption_with_a_dollar_is_no_formula(data):

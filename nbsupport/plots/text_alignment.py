@@ -1,6 +1,6 @@
 """Figures on whether the network listens: one hole painted for five captions, and the colours read back by part.
 
-Not here: the fills and the numbers (``quality.listening``, ``quality.attributes``).
+Not here: the fills and the numbers (``quality.text_alignment``, ``quality.attributes``).
 """
 
 import textwrap

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from nbsupport.evaluation.errors import Errors
+from nbsupport.evaluation.error_analysis import Errors
 from nbsupport.plots.evaluation import nothing
 from nbsupport.plots.style import COLOURS
 

@@ -18,7 +18,7 @@ from nbsupport.core.errors import UserError
 from nbsupport.core.files import atomic_path
 from nbsupport.data import index
 from nbsupport.detectors import ensemble, scores
-from nbsupport.evaluation import analysis, comparison, strata
+from nbsupport.evaluation import analysis, detector_metrics, strata
 from nbsupport.runs import Run
 from nbsupport.stats import bootstrap
 
@@ -119,7 +119,7 @@ def judged(table: pd.DataFrame, paired: pairs.Pairs, holes: masks.MaskSet, photo
 
 def result(table: pd.DataFrame, everything: pd.DataFrame, config: ErrorsConfig) -> dict[str, object]:
     """What goes into ``results/errors.json``; `everything` is the score table: its validation split names the best."""
-    seed, best = min(comparison.best_on_validation(everything).items())
+    seed, best = min(detector_metrics.best_on_validation(everything).items())
     once = table.drop_duplicates("path")
     return {
         "threshold": THRESHOLD,
