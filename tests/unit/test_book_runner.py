@@ -116,7 +116,7 @@ def test_values_are_checked_before_anything_runs(text, message):
 
 def test_a_plan_without_settings_opens_no_slow_room():
     program = (
-        "import sys; from nbsupport import chapters; chapters.plan(chapters.all_chapters(), 'quick')\n"
+        "import sys; from nbsupport.book import chapters; chapters.plan(chapters.all_chapters(), 'quick')\n"
         "assert not {'torch', 'timm'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy.special import expit
 
-from nbsupport import inpainters, masks
+from nbsupport import masks
 from nbsupport.config import DataConfig, MaskConfig
 from nbsupport.core.errors import ConfigError, MissingStage, UserError
 from nbsupport.data import index
@@ -99,7 +99,7 @@ def complete(run, monkeypatch):
     (run / "checkpoints" / "tdanet.safetensors").write_bytes(b"weights")
     create = registry.create
     monkeypatch.setattr(
-        inpainters, "create", lambda name, run=None: base.checked(Reader()) if name == "tdanet" else create(name)
+        registry, "create", lambda name, run=None: base.checked(Reader()) if name == "tdanet" else create(name)
     )
     made = {
         "bright": detector("bright", lambda picture: (picture.mean() - 128) / 16),
@@ -449,11 +449,9 @@ def test_an_error_of_the_inpainter_is_shown_where_the_reader_looks(complete, mon
 def test_the_demo_judges_what_was_painted(complete):
     demo = Demo(complete)
     demo.loading.join(60)
-    assert "Detectors of the run" in demo.using.value and demo.detect.detector.options == (
-        "bright",
-        "sure",
-        "soft_vote",
-    )
+    assert "Detectors of the run" in demo.using.value
+    assert [name for _, name in demo.detect.detector.options] == ["bright", "sure", "soft_vote"]
+    assert demo.detect.detector.label == "soft vote"
     demo.tabs.selected_index = 1
     assert "no fill yet" in demo.detect.message.value
     demo.tabs.selected_index = 0

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbsupport import inpainters, masks, pairs, quality
+from nbsupport import masks, pairs, quality
 from nbsupport.config import DataConfig, MaskConfig, PairsConfig
 from nbsupport.core.errors import ConfigError, InpainterError, MissingStage, UserError
 from nbsupport.data import index
-from nbsupport.inpainters import base
+from nbsupport.inpainters import base, registry
 from nbsupport.pairs import files, generation, making, planning, storage, store, workers
 from nbsupport.pairs.files import Encoding
 from nbsupport.runs import Run
@@ -86,7 +86,7 @@ class Noisy:
 @pytest.fixture
 def noisy(monkeypatch):
     painter = Noisy()
-    monkeypatch.setattr(inpainters, "create", lambda name, run=None: base.checked(painter))
+    monkeypatch.setattr(registry, "create", lambda name, run=None: base.checked(painter))
     return painter
 
 
@@ -158,12 +158,12 @@ def test_a_finished_set_is_loaded_and_a_seed_reproduces_a_fill(run, noisy, capsy
 
 
 def test_an_interrupted_set_goes_on_and_ends_with_the_same_bytes(run, monkeypatch):
-    monkeypatch.setattr(inpainters, "create", lambda name, run=None: Noisy())
+    monkeypatch.setattr(registry, "create", lambda name, run=None: Noisy())
     whole = pairs.make(run, CONFIG)
     expected, table = contents(run), whole.manifest
     store.clear(run)
     broken = Noisy(fail_at=6)  # in the third shard
-    monkeypatch.setattr(inpainters, "create", lambda name, run=None: broken)
+    monkeypatch.setattr(registry, "create", lambda name, run=None: broken)
     with pytest.raises(KeyboardInterrupt):
         pairs.make(run, CONFIG)
     assert run.record("pairs") is None and not (run / "pairs/manifest.parquet").exists()
@@ -178,7 +178,7 @@ def test_an_interrupted_set_goes_on_and_ends_with_the_same_bytes(run, monkeypatc
     (run / "pairs/shards/.00002.1.part/left by a process that was killed").write_bytes(b"")
     stamp = (run / sorted(held)[-1]).stat().st_mtime_ns
     resumed = Noisy()
-    monkeypatch.setattr(inpainters, "create", lambda name, run=None: resumed)
+    monkeypatch.setattr(registry, "create", lambda name, run=None: resumed)
     again = pairs.make(run, CONFIG)
     assert resumed.calls == 2 * 5, "the broken shard, the interrupted one, and the three that were missing"
     assert contents(run) == expected and not list((run / "pairs").rglob(".*part*"))
@@ -287,7 +287,7 @@ def test_a_bad_inpainter_leaves_nothing_that_looks_whole(run, monkeypatch):
         def fill(self, images, masks, captions, *, seeds):
             return images[:, ::2]
 
-    monkeypatch.setattr(inpainters, "create", lambda name, run=None: base.checked(Small()))
+    monkeypatch.setattr(registry, "create", lambda name, run=None: base.checked(Small()))
     with pytest.raises(InpainterError, match="must return"):
         pairs.make(run, CONFIG)
     assert run.record("pairs") is None and not contents(run) and not list((run / "pairs/records").iterdir())

@@ -36,7 +36,7 @@ def test_the_caption_table_keeps_the_order_and_the_p_values():
     own = interval(0.01, 0.005, 0.02) | {"t_test": 1e-9, "wilcoxon": None}
     table = tables.caption_table({"mismatched": {"hole_l1": own}, "empty": {}}, {"hole_l1": "L1", "ssim": "SSIM"})
     assert table.to_dict("records") == [
-        {"measure": "L1", "instead": "mismatched", "costs": "0.0100 (0.0050 to 0.0200)",
+        {"measure": "L1", "instead": "mismatched", "costs": "0.0100 [0.0050, 0.0200]",
          "t-test": "below 0.0001", "Wilcoxon": "–"}
     ]  # fmt: skip
 

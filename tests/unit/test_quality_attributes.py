@@ -89,7 +89,7 @@ def test_colours_are_read_from_untouched_drawings(source, size, fit):
         frame = geometry.choose_frame(source, source, box, fit)
         picture = geometry.cut_image(Image.fromarray(drawing.image), frame, size)
         for part, region in regions.cut_regions(params, source, frame, size).items():
-            if region.sum() >= attributes.FEWEST_PIXELS:
+            if region.sum() >= regions.FEWEST_PIXELS:
                 right[part].append(reader.read(picture, region, part)[0] == colours[part])
     assert all(len(answers) > 40 for answers in right.values())
     assert {part: np.mean(answers) for part, answers in right.items() if np.mean(answers) < 0.95} == {}

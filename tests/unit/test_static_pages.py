@@ -11,7 +11,7 @@ import pytest
 from pages_data import EVIL, demo_record, judged
 from PIL import Image
 
-from nbsupport import inpainters, masks
+from nbsupport import masks
 from nbsupport.book import pages
 from nbsupport.book.pages import assets, demo_page, error_browser
 from nbsupport.config import DataConfig, MaskConfig
@@ -100,7 +100,7 @@ def test_the_page_stays_below_its_limit(monkeypatch):
     state, paired = judged()
     run = types.SimpleNamespace(name="x")
     monkeypatch.setattr(
-        error_browser.errors, "load", lambda run: types.SimpleNamespace(table=state.table, best=state.best)
+        error_browser.error_analysis, "load", lambda run: types.SimpleNamespace(table=state.table, best=state.best)
     )
     held = types.SimpleNamespace(cache=state.pictures, manifest=paired.manifest)
     monkeypatch.setattr(error_browser.pairs, "load", lambda run: held)
@@ -180,7 +180,7 @@ def birds(tmp_path_factory):
 @pytest.fixture
 def demo(birds, monkeypatch):
     create = registry.create
-    monkeypatch.setattr(inpainters, "create", lambda name, run=None: Painter() if name == "tdanet" else create(name))
+    monkeypatch.setattr(registry, "create", lambda name, run=None: Painter() if name == "tdanet" else create(name))
     monkeypatch.setattr(demo_page, "Inspector", Witness)
     return demo_page.collect(birds, 3)
 
@@ -221,14 +221,14 @@ def test_fills_and_verdicts_are_those_of_the_pictures(demo):
                 bright = judged_picture.mean() / 255
                 vote = (bright + 0.5) / 2
                 assert said["p"] == [int(1000 * bright), 500, int(1000 * vote)]
-                bands = [*(trained.band for trained in Witness.trained), Witness.band]
+                bands = Witness.bands.values()
                 expected = [band.verdict(value) for band, value in zip(bands, (bright, 0.5, vote), strict=True)]
                 assert [read["verdicts"][int(digit)] for digit in said["v"]] == expected
 
 
 def test_birds_too_small_to_hide_a_part_of_are_an_error_that_says_so(demo, birds, monkeypatch):
     assert demo["held_out"]
-    monkeypatch.setattr(demo_page.attributes, "hidden_parts", lambda *args: [])
+    monkeypatch.setattr(demo_page.regions, "hidden_parts", lambda *args: [])
     with pytest.raises(UserError, match="image_size"):
         demo_page.collect(birds, 3)
 
@@ -302,5 +302,6 @@ def test_the_templates_travel_with_the_package():
 
     setting = tomllib.loads((project_root() / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert setting["package-data"]["nbsupport.book.pages"] == ["templates/*", "templates/served/*"]
+    assert "pretrained/detectors/*/*" in setting["package-data"]["nbsupport"]
     for name in pages.PAGES:
         assert f"../_static/{name}.html" in (project_root() / "book" / f"{name}.md").read_text()
