@@ -13,12 +13,16 @@ os.environ.setdefault("NBSUPPORT_REPLACE", "1")  # tests make stages of their ow
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: tests/<folder> -> marker; also the order in which the tiers run: cheap ones first.
+#: tests/<folder> -> marker; also the order in which the tiers run, cheap ones first (under xdist: the group first).
 TIERS = {"unit": "unit", "notebooks": "notebooks", "book": "book", "browser": "browser", "benchmarks": "benchmark"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by its folder and run the cheap tiers first."""
+#: Tiers that look at one smoke run of all chapters, which one worker of xdist makes for all of them.
+OF_THE_SMOKE_RUN = ("notebooks", "book", "browser")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test by its folder; run the cheap tiers first, or with several workers the longest group."""
 
     def tier(item: pytest.Item) -> str:
         return item.path.relative_to(ROOT / "tests").parts[0]
@@ -26,7 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if tier(item) in TIERS:
             item.add_marker(getattr(pytest.mark, TIERS[tier(item)]))
-    order = list(TIERS)
+        if tier(item) in OF_THE_SMOKE_RUN:
+            item.add_marker(pytest.mark.xdist_group("smoke run"))
+    workers = bool(getattr(config.option, "numprocesses", None)) or hasattr(config, "workerinput")
+    order = sorted(TIERS, key=lambda name: workers and name not in OF_THE_SMOKE_RUN)
     items.sort(key=lambda item: order.index(tier(item)) if tier(item) in order else len(order))
 
 

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import package_map
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -117,6 +118,10 @@ def test_no_package_registry_is_named():
         if path.suffix in texts and path != Path(__file__).resolve():
             found = word.search(path.read_text("utf-8"))
             assert not found, f"{path.relative_to(ROOT)}: {found[0]}"
+
+
+def test_the_list_of_rooms_is_that_of_the_package():
+    assert package_map.PLACE.read_text("utf-8") == package_map.written(), "run: python tests/package_map.py"
 
 
 # --- what may be imported where ------------------------------------------------------------------------------------
