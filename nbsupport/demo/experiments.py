@@ -48,7 +48,7 @@ def in_hole(first: Filled, second: np.ndarray) -> float:
 
 
 def name_colours(
-    session: Session, image_id: str, part: str, hole: np.ndarray, colours: Sequence[str], painter: str, seed: int
+    session: Session, image_id: str, part: str, hole: np.ndarray, colours: Sequence[str], inpainter: str, seed: int
 ) -> tuple[list[Filled], pd.DataFrame]:
     """The same hole and seed, one fill for each colour that the caption names.
 
@@ -68,7 +68,7 @@ def name_colours(
     for number, colour in enumerate(colours):
         article = "" if noun in _PLURAL else ("an " if colour[0] in "aeiou" else "a ")
         caption = f"this bird has {article}{colour} {noun}."
-        fills.append(session.fill(image_id, hole, caption, painter, seed))
+        fills.append(session.fill(image_id, hole, caption, inpainter, seed))
         found = _lab(np.median(fills[-1].spliced[hole], axis=0).astype(np.uint8)[None])[0]
         far = np.linalg.norm(tones - found, axis=1)
         apart = in_hole(fills[-1], fills[0].spliced)
@@ -82,7 +82,7 @@ def _lab(rgb: np.ndarray) -> np.ndarray:
 
 
 def shrink_hole(
-    session: Session, image_ids: Sequence[str], coverages: Sequence[float], painter: str, seed: int
+    session: Session, image_ids: Sequence[str], coverages: Sequence[float], inpainter: str, seed: int
 ) -> tuple[list[Filled], pd.DataFrame]:
     """A central hole that grows smaller, in several pictures.
 
@@ -98,7 +98,7 @@ def shrink_hole(
         for coverage in coverages:
             wanted = (coverage, coverage)
             hole = masks.draw("centre", image.shape[:2], seed=0, image_id=image_id, coverage=wanted)
-            filled = session.fill(image_id, hole, caption, painter, seed)
+            filled = session.fill(image_id, hole, caption, inpainter, seed)
             rows += [(image_id, coverage, *told) for told in _told(session, filled.spliced)]
             fills.append(filled)
     return fills, pd.DataFrame(rows, columns=["image_id", "coverage", "name", "probability", "verdict"])
@@ -118,23 +118,23 @@ def save_again(session: Session, fills: Sequence[Filled], steps: Sequence[str], 
     return pd.concat(tables, ignore_index=True)
 
 
-def change_painter(
-    session: Session, image_id: str, hole: np.ndarray, caption: str, painters: Sequence[str], seed: int
+def change_inpainter(
+    session: Session, image_id: str, hole: np.ndarray, caption: str, inpainters: Sequence[str], seed: int
 ) -> tuple[list[Filled], pd.DataFrame]:
-    """The same hole by several painters.
+    """The same hole by several inpainters.
 
     Returns:
-        The fills, and columns ``painter, hole_l1`` (to the photograph, grey levels of 255)``, vote, verdict``.
+        The fills, and columns ``inpainter, hole_l1`` (to the photograph, grey levels of 255)``, vote, verdict``.
     """
-    fills = [session.fill(image_id, hole, caption, painter, seed) for painter in painters]
-    return fills, _judged(session, fills, [f.inpainter for f in fills], "painter")
+    fills = [session.fill(image_id, hole, caption, inpainter, seed) for inpainter in inpainters]
+    return fills, _judged(session, fills, [f.inpainter for f in fills], "inpainter")
 
 
 def change_caption(
-    session: Session, image_id: str, hole: np.ndarray, captions: dict[str, str], painter: str, seed: int
+    session: Session, image_id: str, hole: np.ndarray, captions: dict[str, str], inpainter: str, seed: int
 ) -> tuple[list[Filled], pd.DataFrame]:
-    """The same hole by one painter from several captions, name -> text; columns as :func:`change_painter`'s."""
-    fills = [session.fill(image_id, hole, text, painter, seed) for text in captions.values()]
+    """The same hole by one inpainter from several captions, name -> text; columns as :func:`change_inpainter`'s."""
+    fills = [session.fill(image_id, hole, text, inpainter, seed) for text in captions.values()]
     table = _judged(session, fills, list(captions), "caption")
     return fills, table.assign(apart=[in_hole(filled, fills[0].spliced) for filled in fills])
 
@@ -147,17 +147,18 @@ def _judged(session: Session, fills: Sequence[Filled], names: Sequence[str], col
     return pd.DataFrame(rows, columns=[column, "hole_l1", "vote", "verdict"])
 
 
-def painters_reading(table: pd.DataFrame, painter: str) -> str:
-    """How the vote on one painter's fill compares with that on others', in a sentence: an anecdote, and said to be one.
+def inpainters_reading(table: pd.DataFrame, inpainter: str) -> str:
+    """How the vote on one inpainter's fill compares with that on others', in a sentence: an anecdote, said to be one.
 
-    Args: table: of :func:`change_painter`. painter: the one on whose fakes the detectors were trained.
+    Args: table: of :func:`change_inpainter`. inpainter: the one on whose fakes the detectors were trained.
     """
-    votes = table.set_index("painter")["vote"]
-    if painter not in votes or len(votes) < 2:
-        return "Only one painter was asked."
-    others = votes.drop(painter)
-    above, called = int((others > votes[painter]).sum()), table.loc[table["verdict"] == "inpainted", "painter"].tolist()
+    votes = table.set_index("inpainter")["vote"]
+    if inpainter not in votes or len(votes) < 2:
+        return "Only one inpainter was asked."
+    others = votes.drop(inpainter)
+    above = int((others > votes[inpainter]).sum())
+    called = table.loc[table["verdict"] == "inpainted", "inpainter"].tolist()
     return (
-        f"The vote on {painter}'s fill is {votes[painter]:.2f}; {above} of {len(others)} other painters get a higher "
-        f"one in this hole. Called *inpainted*: {', '.join(called) or 'none'}."
+        f"The vote on {inpainter}'s fill is {votes[inpainter]:.2f}; {above} of {len(others)} other inpainters get a "
+        f"higher one in this hole. Called *inpainted*: {', '.join(called) or 'none'}."
     )

@@ -60,7 +60,7 @@ class InpaintPanel(w.VBox):
         self.suggestion = w.Dropdown(
             options=[("suggestions …", None)], layout=wide, style=_STYLE, description="or take"
         )
-        methods = [(self.session.painters.describe(name), name) for name in self.session.methods]
+        methods = [(self.session.inpainters.describe(name), name) for name in self.session.methods]
         self.inpainter = w.Dropdown(options=methods, description="painted by", layout=wide, style=_STYLE)
         self.seed = w.BoundedIntText(
             0, min=0, max=2**31 - 1, description="seed", layout={"width": "180px"}, style=_STYLE
@@ -131,7 +131,7 @@ class InpaintPanel(w.VBox):
 
     @property
     def method(self) -> str:
-        """The painter's name, with the caption's strength behind it where that is not 1."""
+        """The inpainter's name, with the caption's strength behind it where that is not 1."""
         name, strength = self.inpainter.value, self.strength.value
         return f"{name}@{strength:g}" if name.startswith("tdanet") and strength != 1 else name
 
@@ -167,7 +167,7 @@ class InpaintPanel(w.VBox):
                  for kind in self.session.mask_kinds(image_id)}  # fmt: skip
         holes |= {f"part: {part}": lambda part=part: self.session.part(image_id, part)
                   for part in self.session.parts(image_id)}  # fmt: skip
-        self.message.value = text.note(self.session.painters.missing)
+        self.message.value = text.note(self.session.inpainters.missing)
         self._show_picture(holes, self.session.captions(image_id))
 
     def _on_upload(self) -> None:
@@ -213,7 +213,7 @@ class InpaintPanel(w.VBox):
         self.show_words()
 
     def show_words(self) -> None:
-        """Say which words the chosen painter does not know; while networks are being loaded, that it will be said."""
+        """Say which words the chosen inpainter does not know; while networks are being loaded, that it will be said."""
         name = self.inpainter.value
         if self.session.loading:
             self.words.value = text.note("The networks are being loaded …")

@@ -25,7 +25,7 @@ def picture_png(picture: np.ndarray) -> bytes:
 
 
 def record(session: Session, filled: Filled, verdicts: Mapping[str, Verdict]) -> dict:
-    """Where a fill came from: picture, caption, painter, weights, seed, versions, verdicts; plain JSON values."""
+    """Where a fill came from: picture, caption, inpainter, weights, seed, versions, verdicts; plain JSON values."""
     versions = runs.provenance()
     source = {"image_id": filled.image_id, "samples": session.samples.title}
     if filled.sha256:

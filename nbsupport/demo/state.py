@@ -21,7 +21,7 @@ from nbsupport.data.index import Dataset
 from nbsupport.demo import words
 from nbsupport.demo.samples import DrawnSamples, RunSamples, Samples, fits, part_hole
 from nbsupport.demo.uploads import Upload
-from nbsupport.demo.words import Painters
+from nbsupport.demo.words import Inpainters
 from nbsupport.detectors import views
 from nbsupport.inpainters import base, neighbourhood
 from nbsupport.inpainters.neighbourhood import Square
@@ -112,7 +112,7 @@ class Session:
         self.run, self.split = run, split
         self.samples: Samples = RunSamples(run, split) if run and run.record("masks") else DrawnSamples()
         self.size = self.samples.size
-        self.painters = Painters(run, self.samples)
+        self.inpainters = Inpainters(run, self.samples)
         self._lock, self._asked = threading.RLock(), False  # a thread of the page loads what the first fill needs
         self._inspector: Inspector | None = None
         self.loading = False  # True: a thread is at it, so do not wait for a network only to say something about it
@@ -173,11 +173,11 @@ class Session:
     @property
     def methods(self) -> tuple[str, ...]:
         """Names of the inpainters that can be used now, the fitting ones first."""
-        return self.painters.names
+        return self.inpainters.names
 
     def reading(self, caption: str, inpainter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Words of a caption that the network does not know, and words that it does not reach (both may be empty)."""
-        return words.unread(self.painters.get(inpainter), caption)
+        return words.unread(self.inpainters.get(inpainter), caption)
 
     def fills(
         self, picture: str | Upload, mask: np.ndarray, caption: str, inpainter: str, seed: int = 0, count: int = 1
@@ -195,10 +195,10 @@ class Session:
             raise ConfigError(f"The hole has {mask.shape} pixels (rows, columns), the picture {image.shape[:2]}.")
         if not mask.any():
             raise UserError("There is no hole yet: draw one with the brush, or choose one from the list.")
-        painter, seeds = self.painters.get(inpainter), [seed + number for number in range(count)]
+        method, seeds = self.inpainters.get(inpainter), [seed + number for number in range(count)]
         begin = time.perf_counter()
-        size = self.painters.size(inpainter)
-        regenerated, spliced, square = neighbourhood.fill(painter, image, mask, caption, seeds, size)
+        size = self.inpainters.size(inpainter)
+        regenerated, spliced, square = neighbourhood.fill(method, image, mask, caption, seeds, size)
         seconds = (time.perf_counter() - begin) / count
         unknown_words, cut_words = self.reading(caption, inpainter)
         return [
@@ -213,7 +213,7 @@ class Session:
                 seed=seeds[number],
                 unknown_words=unknown_words,
                 cut_words=cut_words,
-                reads_caption=base.reads_captions(painter),
+                reads_caption=base.reads_captions(method),
                 seconds=seconds,
                 square=square,
                 sha256=picture.sha256 if uploaded else "",
@@ -226,13 +226,13 @@ class Session:
         return self.fills(picture, mask, caption, inpainter, seed)[0]
 
     def attention(self, filled: Filled) -> pd.DataFrame | None:
-        """How much TDANet attended to each word for a fill (``words.attention``); None for other painters."""
-        painter, size = self.painters.get(filled.inpainter), self.painters.size(filled.inpainter)
+        """How much TDANet attended to each word for a fill (``words.attention``); None for other inpainters."""
+        inpainter, size = self.inpainters.get(filled.inpainter), self.inpainters.size(filled.inpainter)
         image, hole = filled.original, filled.mask
         if filled.square is not None:
             patch, cut = neighbourhood.cut(image, filled.square), neighbourhood.cut(hole, filled.square)
             image, hole = neighbourhood.shrink(patch, cut, size)
-        return words.attention(painter, image, hole, filled.caption)
+        return words.attention(inpainter, image, hole, filled.caption)
 
     # --- judging ---
 
@@ -266,15 +266,15 @@ class Session:
         )
 
     def using(self) -> list[str]:
-        """Sentences about the samples and the painter that this session uses."""
-        method = self.painters.describe(self.methods[0])
+        """Sentences about the samples and the inpainter that this session uses."""
+        method = self.inpainters.describe(self.methods[0])
         note = []
         if self.run is not None and isinstance(self.samples, DrawnSamples):
             note = [f"The run {self.run.name} holds no photographs yet; make them with: {self.run.command('1-2')}."]
         return [
             *note,
             f"Samples: {self.samples.title}, {self.size} x {self.size} pixels.",
-            f"Painter: {method}.",
+            f"Inpainter: {method}.",
         ]
 
     def using_detectors(self) -> list[str]:

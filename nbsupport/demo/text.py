@@ -23,7 +23,7 @@ _CELL = 'style="padding:1px 8px 1px 0;text-align:left;white-space:nowrap"'
 LIMITS = """
 <b>What this cannot tell you.</b> A verdict is a statement about pictures like those the detectors learnt from: small
 squares of one kind of photograph, painted in by one network. It does not prove that a photograph is genuine, nor
-that it is forged. Another painter, another subject, a hole that is small beside the picture, or one more saving can
+that it is forged. Another inpainter, another subject, a hole that is small beside the picture, or one more saving can
 turn it. Photographs of another size are judged in squares, made as small as the detectors need, and traces go with the
 detail. A picture unlike those that the detectors know gets no verdict, but not every such picture is noticed. A heat
 map shows what moved the answer, which need not be where the paint is. <i>Unsure</i> is an honest answer.

@@ -52,15 +52,15 @@ def suggestions(captions: Sequence[str], own: int = 4) -> list[tuple[str, str]]:
     return [*listed, ("no caption", "")]
 
 
-def network(painter: Inpainter) -> TDANetInpainter | None:
+def network(inpainter: Inpainter) -> TDANetInpainter | None:
     """The TDANet behind an inpainter, None for any other."""
-    inner = painter.inner if isinstance(painter, Checked) else painter
+    inner = inpainter.inner if isinstance(inpainter, Checked) else inpainter
     return inner if isinstance(inner, TDANetInpainter) else None
 
 
-def unread(painter: Inpainter, caption: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Words that a painter's network does not know, and those after the last that it reads; both may be empty."""
-    inner = painter.inner if isinstance(painter, Checked) else painter
+def unread(inpainter: Inpainter, caption: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Words that an inpainter's network does not know, and those after the last that it reads; both may be empty."""
+    inner = inpainter.inner if isinstance(inpainter, Checked) else inpainter
     if not hasattr(inner, "vocabulary"):
         return (), ()
     words, length = tokenise(caption), inner.caption_length
@@ -68,8 +68,8 @@ def unread(painter: Inpainter, caption: str) -> tuple[tuple[str, ...], tuple[str
     return tuple(dict.fromkeys(inner.vocabulary.unknown_words(read))), tuple(words[length:])
 
 
-def attention(painter: Inpainter, image: np.ndarray, hole: np.ndarray, caption: str) -> pd.DataFrame | None:
-    """How much TDANet attends to each word of a caption; None for a painter that is none.
+def attention(inpainter: Inpainter, image: np.ndarray, hole: np.ndarray, caption: str) -> pd.DataFrame | None:
+    """How much TDANet attends to each word of a caption; None for an inpainter that is none.
 
     Args: image (S, S, 3) uint8 and hole (S, S) bool at the network's size.
 
@@ -77,7 +77,7 @@ def attention(painter: Inpainter, image: np.ndarray, hole: np.ndarray, caption: 
         index: the words, unknown ones with "?"; columns ``visible part`` (what it already explains), ``inpainting
         path`` (what is left to paint) and ``auxiliary path`` (what the removed part explains); each sums to 1.
     """
-    inner = network(painter)
+    inner = network(inpainter)
     if inner is None:
         return None
     from nbsupport.core.tensors import to_tensor
@@ -99,7 +99,7 @@ def attention(painter: Inpainter, image: np.ndarray, hole: np.ndarray, caption: 
     return walkthrough.kept_words(model, example)
 
 
-class Painters:
+class Inpainters:
     """Inpainters by name.
 
     Args: run: whose TDANet to use; None: what comes with the package. samples: the pictures that will be painted on.

@@ -49,8 +49,9 @@ On test photographs (area under the ROC curve; 95 % interval from a bootstrap ov
 **Kind.** {kinds}
 
 {blur}**Licence.** The weights are under the licence of this repository. {data_licence}
-**Use.** Research on inpainting and its detection, and the demo. They learnt one painter's traces in small pictures of
-one kind; of other painters, other subjects and larger photographs made small they know nothing. No verdict is evidence.
+**Use.** Research on inpainting and its detection, and the demo. They learnt one inpainter's traces in small pictures of
+one kind; of other inpainters, other subjects and larger photographs made small they know nothing. No verdict is
+evidence.
 **Load.** `packaged.load("{name}/{first}")` (`nbsupport.detectors.packaged`).
 **Rebuild.** `{command}`, then `python -m nbsupport export --run RUN --name {name} --detectors {detectors}`.
 """

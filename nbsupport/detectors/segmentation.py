@@ -126,9 +126,9 @@ def make(run: Run, config: SegmentationConfig) -> nn.Module:
     stage = run.stage("segmentation", config, needs=("detectors",))
     if stage.finished:
         return segmentation.load(run)
-    painters = list(run.require("detectors")["config"].get("inpainters") or ())
+    inpainters = list(run.require("detectors")["config"].get("inpainters") or ())
     with stage:
-        weights, notes = train(pairs_of.load(run), masks_of.load(run), config, painters)
+        weights, notes = train(pairs_of.load(run), masks_of.load(run), config, inpainters)
         path = segmentation.checkpoint(run, config.seed)
         checkpoints.save_weights(path, weights, config)
         stage.outputs(path, path.with_suffix(".json"))

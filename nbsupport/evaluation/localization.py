@@ -184,10 +184,10 @@ def load(run: Run) -> Localization:
 
 def measured(run: Run, paired: Pairs, holes: MaskSet, config: LocalizationConfig) -> pd.DataFrame:
     """The table: thresholds chosen on validation fakes, metrics of the test fakes."""
-    painters = list(run.require("detectors")["config"].get("inpainters") or ())
+    inpainters = list(run.require("detectors")["config"].get("inpainters") or ())
     sides = {}
     for split, count in (("validation", config.validation), ("test", config.count)):
-        rows = fakes(paired, split, config, painters, count)
+        rows = fakes(paired, split, config, inpainters, count)
         hole = holes_of(rows, holes)
         kept = hole.any((1, 2)) & ~hole.all((1, 2))
         rows, hole = rows[kept], hole[kept]

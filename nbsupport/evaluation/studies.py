@@ -145,11 +145,11 @@ def summarise(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str, A
         facts = dict(zip(keys, key, strict=True))
         fakes = own[own["label"] == 1]
         for arm in dict.fromkeys(fakes["arm"]):
-            painters = sorted(set(fakes["inpainter"])) if facts["study"] == "matrix" else ["all"]
-            for painter in painters:
+            inpainters = sorted(set(fakes["inpainter"])) if facts["study"] == "matrix" else ["all"]
+            for inpainter in inpainters:
                 rows = of_arm(own, arm)
-                rows = rows[(rows["label"] == 0) | (rows["inpainter"] == painter) | (painter == "all")]
+                rows = rows[(rows["label"] == 0) | (rows["inpainter"] == inpainter) | (inpainter == "all")]
                 found = metrics.summary(rows, config.draws, config.seed, config.confidence)
                 kept = {metric: found[metric] for metric in ("auroc", "accuracy")}
-                records.append({**facts, "arm": arm, "inpainter": painter, **kept})
+                records.append({**facts, "arm": arm, "inpainter": inpainter, **kept})
     return records

@@ -109,7 +109,7 @@ def blend(original: np.ndarray, paint: np.ndarray, mask: np.ndarray) -> np.ndarr
 
 
 def fill(
-    painter: Inpainter, image: np.ndarray, mask: np.ndarray, caption: str, seeds: Sequence[int], size: int
+    inpainter: Inpainter, image: np.ndarray, mask: np.ndarray, caption: str, seeds: Sequence[int], size: int
 ) -> tuple[np.ndarray, np.ndarray, Square | None]:
     """Fill the hole of a photograph of any size, once for each seed.
 
@@ -118,20 +118,20 @@ def fill(
         size: of the network; a photograph of exactly this size is painted as it is.
 
     Returns:
-        regenerated: (N, H, W, 3) uint8, with the painter's whole output in the square.
+        regenerated: (N, H, W, 3) uint8, with the inpainter's whole output in the square.
         spliced: (N, H, W, 3) uint8, the photograph outside the hole.
         square: what was painted, None for the whole photograph.
     """
     count = len(seeds)
     if image.shape[:2] == (size, size):
         stack = np.repeat(image[None], count, axis=0)
-        output = painter.fill(stack, np.repeat(mask[None], count, axis=0), [caption] * count, seeds=seeds)
+        output = inpainter.fill(stack, np.repeat(mask[None], count, axis=0), [caption] * count, seeds=seeds)
         return output, np.where(mask[None, ..., None], output, stack), None
     square = find_square(mask, size)
     patch, hole = cut(image, square), cut(mask, square)
     small, small_hole = shrink(patch, hole, size)
     stack, holes = np.repeat(small[None], count, axis=0), np.repeat(small_hole[None], count, axis=0)
-    outputs = painter.fill(stack, holes, [caption] * count, seeds=seeds)
+    outputs = inpainter.fill(stack, holes, [caption] * count, seeds=seeds)
     regenerated, spliced = [], []
     for output in outputs:
         large = cv2.resize(output, (square.side, square.side), interpolation=cv2.INTER_CUBIC)

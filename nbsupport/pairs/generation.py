@@ -56,14 +56,14 @@ class Work:
     config: PairsConfig
     images: np.ndarray  # (N, H, W, 3) uint8, the cache of the index
     masks: masks.MaskSet
-    painters: Mapping[str, base.Inpainter]
+    inpainters: Mapping[str, base.Inpainter]
     tally: Tally = field(default_factory=Tally)
 
     @classmethod
     def open(cls, run: Run, config: PairsConfig) -> "Work":
         """Load photographs and inpainters of a run."""
-        painters = {name: registry.create(name, run) for name in config.inpainters}
-        return cls(run.path, config, index.load(run).cache.images, masks.load(run), painters)
+        inpainters = {name: registry.create(name, run) for name in config.inpainters}
+        return cls(run.path, config, index.load(run).cache.images, masks.load(run), inpainters)
 
     def planned(self, number: int) -> pd.DataFrame:
         """The lines of one shard."""
@@ -146,7 +146,7 @@ def _paint(work: Work, table: pd.DataFrame, first: int, tally: Tally) -> list[by
             begin = time.perf_counter()
             photographs = np.stack([work.images[row] for row in batch["row"]])
             holes = _holes(work, batch["mask"].to_numpy())
-            output = work.painters[name].fill(
+            output = work.inpainters[name].fill(
                 photographs, holes, batch["caption"].tolist(), seeds=batch["seed"].tolist()
             )
             tally.seconds_fill += time.perf_counter() - begin

@@ -326,12 +326,12 @@ def _seeds(table: pd.DataFrame, seed: int) -> np.ndarray:
 def _paths(table: pd.DataFrame, config: PairsConfig) -> pd.Series:
     """Paths that are the same in every attempt at one set; the name says all that tells a file from the others."""
     safe = {name: "".join(c if c.isalnum() or c in "-." else "-" for c in name) for name in config.inpainters}
-    painter = "__" + table["inpainter"].map(safe).fillna("").astype(str)
-    filled = painter + "__" + table["asked_kind"] + "__" + table["caption_kind"] + "__" + table["sample"].astype(str)
+    inpainter = "__" + table["inpainter"].map(safe).fillna("").astype(str)
+    filled = inpainter + "__" + table["asked_kind"] + "__" + table["caption_kind"] + "__" + table["sample"].astype(str)
     touched = table["inpainter"] != ""
     tail = (
         pd.Series("", index=table.index)
-        .mask(touched, painter)
+        .mask(touched, inpainter)
         .mask(table["asked_kind"].notna() & table["fill"], filled)
     )
     shards = {n: f"pairs/shards/{shard_name(n, config.storage)}/" for n in range(int(table["shard"].max()) + 1)}

@@ -36,7 +36,7 @@ def choose(pairs: Pairs, count: int, split: str = "test") -> list[str]:
 
 
 def contact_sheet(pairs: Pairs, masks: MaskSet, image_ids: Sequence[str], inpainter: str | None = None) -> Figure:
-    """One row for each photograph: its real arms, the hole, its fake arms, and the difference that the painter made.
+    """One row for each photograph: its real arms, the hole, its fake arms, and the difference that the inpainter made.
 
     The difference is between the original and the regenerated picture (the first fake arm, if there is none).
     """

@@ -46,7 +46,7 @@ HOOKS: dict[str, Callable] = {
 
 
 @torch.inference_mode()
-def ablate(dataset: Dataset, painter: TDANetInpainter, rows: np.ndarray, seed: int = 0, batch_size: int = 32) -> dict:
+def ablate(dataset: Dataset, inpainter: TDANetInpainter, rows: np.ndarray, seed: int = 0, batch_size: int = 32) -> dict:
     """In-hole L1 as the network is and with each of :data:`SWITCHED`, and how much the latent carries.
 
     Returns:
@@ -58,10 +58,10 @@ def ablate(dataset: Dataset, painter: TDANetInpainter, rows: np.ndarray, seed: i
     Raises:
         UserError: fewer than two photographs.
     """
-    rows, painter = np.asarray(rows), getattr(painter, "inner", painter)  # what checks a painter wraps it
+    rows, inpainter = np.asarray(rows), getattr(inpainter, "inner", inpainter)  # what checks an inpainter wraps it
     if len(rows) < 2:
         raise UserError("The attention of another picture needs at least two photographs. Choose a split with more.")
-    model, place = painter.model, painter.device.device
+    model, place = inpainter.model, inpainter.device.device
     captions = np.array(pick_captions(dataset, rows, seed)[0], object)
     errors: dict[str, list] = {name: [] for name in ("as it is", *SWITCHED)}
     latent = np.zeros(3)
@@ -70,9 +70,9 @@ def ablate(dataset: Dataset, painter: TDANetInpainter, rows: np.ndarray, seed: i
         holes = centre_holes(len(images), images.shape[1:3])
         tokens, lengths = (
             torch.as_tensor(own, device=place)
-            for own in painter.vocabulary.encode(list(captions[part]), painter.caption_length)
+            for own in inpainter.vocabulary.encode(list(captions[part]), inpainter.caption_length)
         )
-        noise = painter._latents(images.shape[1:3], [rng.torch_seed(seed, "fill", int(r)) for r in rows[part]])
+        noise = inpainter._latents(images.shape[1:3], [rng.torch_seed(seed, "fill", int(r)) for r in rows[part]])
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2).to(place).float() / 127.5 - 1
         hidden, noise = torch.from_numpy(holes)[:, None].to(place), noise.to(place)
         inputs = (pictures, hidden, tokens, lengths, noise)

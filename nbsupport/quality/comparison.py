@@ -102,13 +102,13 @@ def fills(
     rows = np.asarray(rows)
     matched, mismatched = pick_captions(dataset, rows, seed)
     texts = {"matched": matched, "mismatched": mismatched, "empty": [""] * len(rows), NO_CAPTION: [""] * len(rows)}
-    painters = {name: registry.create(name) for name in baselines} | {
-        name: base.checked(painter) for name, painter in methods.items()
+    inpainters = {name: registry.create(name) for name in baselines} | {
+        name: base.checked(inpainter) for name, inpainter in methods.items()
     }
     plan = [
         (name, kind)
-        for name, painter in painters.items()
-        for kind in (captions if base.reads_captions(painter) else (NO_CAPTION,))
+        for name, inpainter in inpainters.items()
+        for kind in (captions if base.reads_captions(inpainter) else (NO_CAPTION,))
     ]
     with tqdm(total=len(rows) * len(plan), desc="judging", unit="fill", leave=False) as bar:
         for start in range(0, len(rows), batch_size):
@@ -117,7 +117,7 @@ def fills(
             holes = centre_holes(len(images), images.shape[1:3])
             seeds = [rng.torch_seed(seed, "fill", int(row)) for row in rows[part]]  # the same noise for every caption
             for name, kind in plan:
-                output = painters[name].fill(images, holes, texts[kind][part], seeds=seeds)
+                output = inpainters[name].fill(images, holes, texts[kind][part], seeds=seeds)
                 output = base.splice(images, output, holes) if splice else output
                 yield Fill(rows[part], name, kind, images, output, holes)
                 bar.update(len(images))
@@ -185,7 +185,7 @@ def evaluate(
 
 def strengths(
     dataset: Dataset,
-    painter: base.Inpainter,
+    inpainter: base.Inpainter,
     rows: np.ndarray,
     chosen: Sequence[float],
     birds: Mapping[str, BirdParameters] | None = None,
@@ -194,7 +194,7 @@ def strengths(
     """Fill the same holes with each strength of the caption.
 
     Args:
-        painter: a (checked) :class:`~nbsupport.inpainters.tdanet.TDANetInpainter`; its strength is set back at the end.
+        inpainter: a (checked) :class:`~nbsupport.inpainters.tdanet.TDANetInpainter`; its strength is set back after.
         rows: of the index. chosen: strengths, 1 is the network as it is.
         birds: of synthetic photographs (``regions.birds_of``); without them no colours are read.
 
@@ -202,7 +202,7 @@ def strengths(
         for each strength ``strength``, ``hole_l1``: {value, low, high} on centre holes with true captions, and with
         `birds` ``accuracy``: ``true`` and ``edited`` -> {value, low, high}, and ``chance``.
     """
-    inner = painter.inner if isinstance(painter, base.Checked) else painter
+    inner = inpainter.inner if isinstance(inpainter, base.Checked) else inpainter
     before, records = inner.caption_strength, []
     rows = np.asarray(rows)
     images, groups = dataset.cache.batch(rows), dataset.index["group"].to_numpy()[rows]
@@ -213,11 +213,11 @@ def strengths(
         for strength in tqdm(chosen, desc="strengths", unit="strength", leave=False):
             inner.caption_strength = float(strength)
             parts = [slice(start, start + 32) for start in range(0, len(rows), 32)]
-            fills = [painter.fill(images[p], holes[p], captions[p], seeds=seeds[p]) for p in parts]
+            fills = [inpainter.fill(images[p], holes[p], captions[p], seeds=seeds[p]) for p in parts]
             errors = hole_l1(images, np.concatenate(fills), holes)
             record = {"strength": float(strength), "hole_l1": mean_interval(errors, groups, seed)}
             if birds:
-                table = attribute_accuracy(dataset, birds, painter, rows, seed, kinds=("true", "edited"))
+                table = attribute_accuracy(dataset, birds, inpainter, rows, seed, kinds=("true", "edited"))
                 found = attribute_summary(table, seed)
                 record |= {"accuracy": found["accuracy"], "chance": found["chance"]["uniform"]}
             records.append(record)
@@ -252,7 +252,7 @@ def sample_diversity(
     """
     if samples < 2:
         raise ConfigError(f"Diversity compares samples with each other: samples must be at least 2, got {samples}.")
-    rows, painter = np.asarray(rows), base.checked(inpainter)
+    rows, checked = np.asarray(rows), base.checked(inpainter)
     captions, _ = pick_captions(dataset, rows, seed)
     pairs = list(combinations(range(samples), 2))
     columns: dict[str, list[np.ndarray]] = {"hole_l1": []} | ({perceptual.name: []} if perceptual else {})
@@ -263,7 +263,7 @@ def sample_diversity(
         drawn = []
         for sample in range(samples):
             seeds = [rng.torch_seed(seed, "diversity", sample, int(row)) for row in rows[part]]
-            output = painter.fill(images, holes, captions[part], seeds=seeds)
+            output = checked.fill(images, holes, captions[part], seeds=seeds)
             drawn.append(base.splice(images, output, holes))
         columns["hole_l1"].append(np.mean([hole_l1(drawn[a], drawn[b], holes) for a, b in pairs], axis=0))
         if perceptual:

@@ -239,14 +239,14 @@ def _look(run: Run, trainer: Trainer, dataset: Dataset, log: progress.Log, last:
     images = dataset.cache.batch(rows)
     holes = quality.centre_holes(len(rows), images.shape[1:3])
     captions, _ = quality.pick_captions(dataset, rows, trainer.config.seed)
-    output = painter(trainer, dataset.vocabulary).fill(images, holes, captions, seeds=[int(row) for row in rows])
+    output = inpainter(trainer, dataset.vocabulary).fill(images, holes, captions, seeds=[int(row) for row in rows])
     shown = np.where(holes[..., None], np.uint8(128), images)
     picture = progress.grid([shown, base.splice(images, output, holes), output, images])
     progress.save_grid(run, picture, trainer.step)
     log.add_picture("hole, filled, whole output, photograph", picture, trainer.step)
 
 
-def painter(trainer: Trainer, vocabulary: Vocabulary) -> tdanet.TDANetInpainter:
+def inpainter(trainer: Trainer, vocabulary: Vocabulary) -> tdanet.TDANetInpainter:
     """The moving average of a training as an inpainter; it stays in evaluation mode, the trained network does not."""
     return tdanet.TDANetInpainter(trainer.average.module, vocabulary, trainer.config.precision)
 
@@ -260,12 +260,12 @@ def validation_l1(trainer: Trainer, dataset: Dataset, most: int = 128) -> float 
     if not len(rows):
         return None
     captions, _ = quality.pick_captions(dataset, rows, trainer.config.seed)
-    brush, errors = painter(trainer, dataset.vocabulary), []
+    network, errors = inpainter(trainer, dataset.vocabulary), []
     for start in range(0, len(rows), 32):
         part = slice(start, start + 32)
         images = dataset.cache.batch(rows[part])
         holes = quality.centre_holes(len(images), images.shape[1:3])
-        output = brush.fill(images, holes, captions[part], seeds=[int(row) for row in rows[part]])
+        output = network.fill(images, holes, captions[part], seeds=[int(row) for row in rows[part]])
         errors.append(quality.hole_l1(images, output, holes))
     return float(np.concatenate(errors).mean())
 
@@ -296,6 +296,6 @@ def _judge(log: pd.DataFrame, trainer: Trainer, dataset: Dataset, most: int = 50
         "validation_hole_l1": float(log["validation_hole_l1"].dropna().iloc[-1]),
     }
     if len(rows):
-        table = quality.compare(dataset, painter(trainer, dataset.vocabulary), rows, config.seed)
+        table = quality.compare(dataset, inpainter(trainer, dataset.vocabulary), rows, config.seed)
         result |= quality.summary(table, config.seed)
     return result

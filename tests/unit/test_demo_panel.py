@@ -122,7 +122,7 @@ def test_a_session_says_what_is_missing_and_the_package_steps_in(run, monkeypatc
     assert session.photographs["image_id"].tolist() == ["b1", "b2", "b4"]
     assert "tdanet" not in session.methods and session.methods[-4:] == classical.CLASSICAL
     assert session.methods[:-4] == tuple(f"tdanet:{name}" for name in weights.names())
-    assert f"python -m nbsupport run --run {run.name} --dataset synthetic --only 1-4" in session.painters.missing
+    assert f"python -m nbsupport run --run {run.name} --dataset synthetic --only 1-4" in session.inpainters.missing
     result = session.fill("b2", session.mask("b2", "centre"), "a bird", "telea")
     assert not result.reads_caption and result.unknown_words == ()
     assert np.array_equal(result.spliced[~result.mask], result.original[~result.mask])
@@ -145,7 +145,7 @@ def test_without_a_run_birds_are_drawn(monkeypatch):
     ids = session.photographs["image_id"].tolist()
     assert len(set(ids)) == 40 and session.image(ids[0]).shape == (64, 64, 3)
     assert np.array_equal(session.image(ids[3]), other.image(ids[3])) and session.captions(ids[3])
-    assert session.painters.missing == "" and "--only 1-6" in session.no_detectors
+    assert session.inpainters.missing == "" and "--only 1-6" in session.no_detectors
     for kind in session.mask_kinds(ids[0]):
         assert 0.08 < session.mask(ids[0], kind).mean() < 0.22
     part = session.parts(ids[0])[0]
@@ -169,7 +169,7 @@ def test_a_session_offers_only_holes_that_the_photograph_can_have(run):
 
 def test_a_session_tells_unknown_and_unread_words(complete):
     session = Session(complete)
-    assert session.methods[0] == "tdanet" and session.painters.missing == ""
+    assert session.methods[0] == "tdanet" and session.inpainters.missing == ""
     result = session.fill("b1", session.mask("b1", "object"), "A grue bird grue with wings", "tdanet", seed=7)
     assert result.unknown_words == ("grue",) and result.cut_words == ("with", "wings")
     assert (result.regenerated == len("A grue bird grue with wings") + 7).all()
@@ -478,8 +478,8 @@ def test_experiments_change_one_thing_at_a_time(complete):
     assert [f.coverage for f in fills] == pytest.approx([0.2, 0.05] * 2, abs=0.02)
     assert shrunk.groupby("image_id").size().tolist() == [9, 9]
     assert sorted(shrunk["coverage"].unique()) == [0.0, 0.05, 0.2]
-    _, judged = experiments.change_painter(session, "b1", hole, "", ["telea", "mean_colour"], 0)
-    assert judged["painter"].tolist() == ["telea", "mean_colour"] and (judged["hole_l1"] > 0).all()
+    _, judged = experiments.change_inpainter(session, "b1", hole, "", ["telea", "mean_colour"], 0)
+    assert judged["inpainter"].tolist() == ["telea", "mean_colour"] and (judged["hole_l1"] > 0).all()
     _, told = experiments.change_caption(session, "b1", hole, {"own": "abc", "none": ""}, "tdanet", 0)
     assert told["apart"].tolist() == [0.0, 3.0]
     with pytest.raises(ConfigError, match="colour"):

@@ -171,11 +171,11 @@ def fill(run: Run, scenes: Sequence[Scene]) -> Iterator[tuple[Scene, str, np.nda
         for number, (_, text) in enumerate(scene.captions)
         for seed in SEEDS
     ]
-    painter = registry.create("tdanet", run)
+    inpainter = registry.create("tdanet", run)
     for start in tqdm(range(0, len(jobs), _BATCH), desc="demo page: fills", unit="batch", leave=False):
         batch = jobs[start : start + _BATCH]
         photographs, holes = (np.stack([getattr(job[0], name) for job in batch]) for name in ("photograph", "hole"))
-        outputs = painter.fill(photographs, holes, [job[2] for job in batch], seeds=[job[3] for job in batch])
+        outputs = inpainter.fill(photographs, holes, [job[2] for job in batch], seeds=[job[3] for job in batch])
         yield from ((scene, name, output) for (scene, name, *_), output in zip(batch, outputs, strict=True))
     telea = registry.create("telea")
     for scene in scenes:

@@ -25,7 +25,7 @@ def check(run: Run) -> None:
     assert demo["colours"][0]["apart"] == 0 and demo["captions"][0]["apart"] == 0
     assert "0.0" in demo["shrinking"] and len(demo["shrinking"]) >= 3
     assert demo["flips"] and all(0 <= share <= 1 for share in demo["flips"].values())
-    by_painter = {row["painter"]: row for row in demo["painters"]}
+    by_painter = {row["inpainter"]: row for row in demo["inpainters"]}
     assert {"tdanet", "telea", "mean_colour"} <= set(by_painter)
     assert len({round(row["hole_l1"], 3) for row in by_painter.values()}) == len(by_painter), "different paint"
     assert any("synthetic" in said for said in demo["using"])
