@@ -193,7 +193,7 @@ class MatchingConfig(Config):
     """Chapter 4, first half: pre-training of the text and image encoders (DAMSM of AttnGAN)."""
 
     steps: int = between(300, 0, 10_000_000)  # 0: leave the encoders untrained
-    start_from: str | None = None  # weights of the package to go on from (nbsupport.pretrained.matching)
+    start_from: str | None = None  # weights of the package to start from (nbsupport.pretrained.matching)
     batch_size: int = between(32, 2, 4096)
     learning_rate: float = between(3e-3, 1e-7, 1.0)
     text_channels: int = between(256, 16, 2048)  # word and sentence features; half in each direction of the GRU
@@ -301,7 +301,7 @@ class PairsConfig(Config):
 
     inpainters: tuple[str, ...] = some(("tdanet",))
     kinds: tuple[MaskKind, ...] = some(MASK_KINDS)
-    kinds_each: int = between(1, 0, 100)  # holes of each photograph: so many of the kinds, 0: all of them
+    kinds_each: int = between(1, 0, 100)  # holes of each photograph: this many of the kinds, 0: all of them
     coverage_low: float = between(0.0, 0.0, 1.0)  # holes below and above are passed over
     coverage_high: float = between(1.0, 0.0, 1.0)
     caption_kinds: tuple[CaptionKind, ...] = some(("matched",))

@@ -167,14 +167,14 @@ class Stage:
         """Whether a record with the same parameters, inputs and code exists, and all files it lists still do.
 
         Prints one line when it is, since a reader should know that an artefact was loaded and not made; and one when
-        only what it was made from has changed, since that costs the time to make it anew.
+        only what it was made from has changed, since that costs the time to make it again.
         """
         record = self.run.record(self.name) or self.run.take(self.name, self.fingerprint)
         if record is None:
             return False
         if record["fingerprint"] != self.fingerprint:
             if record["config"] == _plain(self.config):
-                print(f"[{self.name}] {self._difference(record)} since it was made: it is made anew.")
+                print(f"[{self.name}] {self._difference(record)} since it was made: it is made again.")
             return False
         if not all((self.run.path / name).exists() for name in record["outputs"]):
             return False
@@ -312,7 +312,7 @@ class Run:
             )
         if reason := self.stale(stage, code):
             raise StaleStage(
-                f"The stage '{stage}' of the run '{self.name}' is stale: {reason}. Make it anew with:  {again}"
+                f"The stage '{stage}' of the run '{self.name}' is stale: {reason}. Make it again with:  {again}"
             )
         return record
 

@@ -30,7 +30,7 @@ _PROGRESS = re.compile(r"\d+%\|")  # how tqdm writes itself
 
 
 def require_executed(run: Run, chapters: list[Chapter]) -> None:
-    """Raise :class:`UserError`, with the command that mends it, unless `run` holds every chapter, executed, none stale.
+    """Raise :class:`UserError`, with the command that fixes it, unless `run` holds every chapter, executed, none stale.
 
     A chapter is stale when it does not belong to what the run holds now (:func:`nbsupport.book.runner.why_stale`).
     """
@@ -48,7 +48,7 @@ def require_executed(run: Run, chapters: list[Chapter]) -> None:
         others = f" (and {len(stale) - 1} more chapters)" if len(stale) > 1 else ""
         raise UserError(
             f"The run '{run.name}' is not of one piece, and no book is built from it: {name} is stale, {reason}"
-            f"{others}. What matches is kept; make the rest anew with:  {run.command()}"
+            f"{others}. What matches is kept; make the rest again with:  {run.command()}"
         )
 
 

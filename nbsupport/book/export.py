@@ -195,7 +195,7 @@ def _heard(run: Run) -> dict:
 
 
 def _more(training: dict, heard: dict | None) -> str:
-    """Rows of the card that not every network has: how it was made to listen, and whether it does."""
+    """Rows of the card that not every network has: how it was made to follow captions, and whether it does."""
     rows = ""
     if not training.get("weight_adversarial"):
         rows += "| Switched off | the discriminators: no adversarial loss (`weight_adversarial` 0) |\n"

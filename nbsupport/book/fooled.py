@@ -1,6 +1,6 @@
 """The generated part of the page "What would fool this detector": what lowers detection most.
 
-Degradations, holes, better fills and strange inpainters, each with the AUROC or the share found that is left and its
+Degradations, holes, better fills and unseen inpainters, each with the AUROC or the share found that is left and its
 interval. What a run lacks is said in a sentence. Not here: how the numbers come about (chapters 6 and 8).
 """
 
@@ -75,7 +75,7 @@ def missed(result: Mapping[str, Any], arm: str = "spliced") -> str:
 
 
 def inpainters(result: Mapping[str, Any], arm: str = "spliced") -> list[tuple]:
-    """(trained on, asked about, AUROC) of the matrix, strange inpainters only, the worst first."""
+    """(trained on, asked about, AUROC) of the matrix, unseen inpainters only, the worst first."""
     own = [
         r
         for r in result.get("records", ())

@@ -1,8 +1,8 @@
 """The whole training, from photographs to a network that paints, without notebooks: for a GPU machine without Jupyter.
 
 It makes the stages of chapters 1 and 4 that TDANet needs, from those chapters' parameters, so that a run begun here
-goes on in the notebooks and the other way round. Also: the ablations, each a training in a run folder of its own inside
-the first, over the same photographs and the same text encoder.
+continues in the notebooks and the other way round. Also: the ablations, each a training in a run folder inside the
+first, over the same photographs and the same text encoder.
 Not here: which parameters there are (the chapters, and ``nbsupport.config``).
 """
 
@@ -99,7 +99,7 @@ def ablate(
 ) -> pd.DataFrame:
     """Train the network once for each ablation, with everything else equal, and compare on held-out photographs.
 
-    Each is a run of its own, ``<run>/ablations/<name>``, so that a stopped comparison goes on where it was; all share
+    Each is a run of its own, ``<run>/ablations/<name>``, so that a stopped comparison continues where it was; all share
     the photographs and the text encoder of `run`. `command` is noted with the results.
 
     Returns:

@@ -191,7 +191,7 @@ def run_chapter(
 
     Args:
         parameters: all but ``run_name``, which is taken from `run`.
-        force: run it anew, its stages too, whatever is there.
+        force: run it again, its stages too, whatever is there.
 
     Raises:
         ChapterFailed: a cell raised, or the kernel died.

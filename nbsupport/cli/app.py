@@ -305,7 +305,7 @@ def status(
         more = f"; and {len(stale) - 1} more stages" if len(stale) > 1 else ""
         told = f"{stale[0]}{more}" if stale else "see the chapters"
         out.print(f"[yellow]Stale[/yellow]: {plain(told)}")
-        out.print(f"Make it anew; what matches is kept:  {plain(opened.command())}")
+        out.print(f"Make it again; what matches is kept:  {plain(opened.command())}")
     results = sorted(path.stem for path in (opened.path / "results").glob("*.json"))
     out.print(f"Results: {', '.join(results) or 'none'}")
     out.print(f"{statuses.folder_size(opened.path):.1f} MB in {plain(opened.path)}")
@@ -336,8 +336,8 @@ def data(
 ) -> None:
     """Prepare a source of photographs: draw synthetic birds, download a research set, or check a folder.
 
-    Downloads come from the official addresses, go on where they were broken off, and are refused when size or checksum
-    differ. `folder` downloads nothing: it opens every photograph in --target and says what can be read of it, what
+    Downloads come from the official addresses, continue where they were broken off, and are refused when size or
+    checksum differ. `folder` downloads nothing: it opens every photograph in --target and says what can be read of it, what
     cannot, and whether there are enough for every chapter.
 
     [bold]Examples[/bold]
@@ -413,7 +413,7 @@ def picture(
 ) -> None:
     """Draw the README's picture: synthetic birds, with a hole, and what their captions say.
 
-    Without --output the book's own figure of a bird is drawn anew beside it.
+    Without --output the book's own figure of a bird is drawn again beside it.
     """
     from nbsupport.plots import synthetic
     from nbsupport.runs import project_root

@@ -46,7 +46,7 @@ SettingsOption = Annotated[
 
 
 def readable_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Print errors that a user can mend as a sentence, without a traceback."""
+    """Print errors that a user can fix as a sentence, without a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -56,7 +56,7 @@ def readable_errors(command: Callable[..., None]) -> Callable[..., None]:
             err.print(f"[bold red]Error:[/bold red] {plain(error)}")
             raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
         except KeyboardInterrupt:
-            err.print("Interrupted. What was finished is kept; the same command goes on from there.")
+            err.print("Interrupted. What was finished is kept; the same command continues from there.")
             raise typer.Exit(130) from None
 
     return wrapped

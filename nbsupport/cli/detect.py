@@ -39,7 +39,9 @@ def detect(
     ] = "soft_vote",
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="FOLDER", help="Keep findings.jsonl and heat maps there, and go on from them."),
+        typer.Option(
+            "--save", metavar="FOLDER", help="Keep findings.jsonl and heat maps there, and continue from them."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines and nothing else.")] = False,
 ) -> None:
@@ -152,7 +154,7 @@ def _keep(save: Path, told: dict, name: str, finding: "Finding") -> None:
     except OSError as error:
         raise UserError(
             f"'{save}' cannot be written to ({error.strerror}). Make room, or name another folder with --save; what "
-            "was found is kept, and the same command goes on from there."
+            "was found is kept, and the same command continues from there."
         ) from None
 
 

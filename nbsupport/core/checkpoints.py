@@ -81,7 +81,7 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], source: object) -> No
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write what a stopped training needs to go on (state dicts, numbers, strings), atomically."""
+    """Write what a stopped training needs to continue (state dicts, numbers, strings), atomically."""
     with atomic_path(path) as temporary:
         torch.save(dict(state), temporary)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something the user can mend: the message is a sentence that says how."""
+    """Something the user can fix: the message is a sentence that says how."""
 
 
 class ConfigError(UserError):

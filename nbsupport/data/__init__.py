@@ -55,7 +55,7 @@ def find_root(dataset: str, base: Path) -> Path:
         names = ", ".join(f"'{base / place}'" for place in places)
         problem = f"No '{dataset}' photographs were found: looked for {' and '.join(markers)} in {names}."
     mend = {
-        "synthetic": "Leave `data` empty and the birds are drawn anew.",
+        "synthetic": "Leave `data` empty and the birds are drawn again.",
         "folder": "Give the folder of your photographs with --data PATH.",
     }.get(dataset, f"Download them with:  python -m nbsupport data {dataset} --target {project_root() / 'data'}")
     raise UserError(f"{problem} {mend}")

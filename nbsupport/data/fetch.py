@@ -140,14 +140,14 @@ def download(
             problem = type(error).__name__
         except OSError as error:
             raise UserError(
-                f"'{part}' cannot be written ({error.strerror}). Make room, then run the same command: it goes on "
+                f"'{part}' cannot be written ({error.strerror}). Make room, then run the same command: it continues "
                 "where it stopped."
             ) from error
         if attempt + 1 == attempts:
             held = part.stat().st_size if part.exists() else 0
             raise UserError(
                 f"The connection to '{url}' broke off {attempts} times ({problem}). {held:,} bytes are kept: run the "
-                "same command again to go on."
+                "same command again to continue."
             )
         time.sleep(pause * 2**attempt)
     problem = _verify(part, size, md5, sha256)

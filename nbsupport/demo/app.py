@@ -77,7 +77,7 @@ class Demo(w.VBox):
             self.detect.fill_changed()
 
     def _on_tab(self) -> None:
-        """The detectors are asked for heat map and ladder only when somebody looks."""
+        """The detectors are asked for heat map and sweep only when somebody looks."""
         if self.tabs.selected_index == 1 and self._judged is not self.paint.result:
             self._judged = self.paint.result
             self.detect.fill_changed()

@@ -92,7 +92,7 @@ class ErrorBrowser(w.VBox):
         self.grid = w.HBox(self.cells, layout=w.Layout(flex_flow="row wrap", max_width="690px"))
         self.previous = w.Button(description="Back", icon="arrow-left", layout={"width": "96px"})
         self.next = w.Button(description="Next", icon="arrow-right", layout={"width": "96px"})
-        titles = ("as judged", "where the hole is", "heat map", "nearest judged rightly")
+        titles = ("as judged", "where the hole is", "heat map", "nearest judged correctly")
         self.pictures = {title: w.Image(format="png", width=_LARGE) for title in titles}
         self.titles = {title: w.HTML(title) for title in titles}
         views = [w.VBox([self.titles[title], view], layout={"width": "198px"}) for title, view in self.pictures.items()]
@@ -190,7 +190,7 @@ class ErrorBrowser(w.VBox):
         self.caption.value = text.caption(str(detail.row["caption"]))
         self.facts.value = browser_text.facts(detail.row)
         self.bars.value = browser_text.bars(detail.scores)
-        self.remark.value = "" if detail.neighbour else text.note("No picture of this class is judged rightly.")
+        self.remark.value = "" if detail.neighbour else text.note("No picture of this class is judged correctly.")
         self.detail.layout.display = None
         self._show_heat(detail)
 

@@ -73,7 +73,7 @@ class DrawingSurface:
         self.redraw_hole()
 
     def redraw_hole(self) -> None:
-        """Draw the hole anew and forget the pointer's track."""
+        """Draw the hole again and forget the pointer's track."""
         with hold_canvas(self.canvas):
             self.canvas[2].clear()
             self.canvas[1].put_image_data(pictures.overlay(self.editor.mask, self.shown), 0, 0)

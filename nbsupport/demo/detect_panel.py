@@ -1,4 +1,4 @@
-"""The detector panel: verdicts, trust, heat map and ladder, for the fill of the other panel or a reader's file."""
+"""The detector panel: verdicts, trust, heat map and sweep, for the fill of the other panel or a reader's file."""
 
 from collections.abc import Callable
 
@@ -36,7 +36,7 @@ class DetectPanel(w.VBox):
         )
         super().__init__(
             [self.source, self.file,
-             self.message, shown, self.detector, self.overlap, w.HTML("<b>Saved again</b>"), self.ladder,
+             self.message, shown, self.detector, self.overlap, w.HTML("<b>Saved again</b>"), self.sweep,
              w.HTML(text.prose(text.EXPLANATION)), w.HTML(text.prose(text.LIMITS))],
             layout=w.Layout(grid_gap="6px"),
         )  # fmt: skip
@@ -57,10 +57,10 @@ class DetectPanel(w.VBox):
             options=[(text.shown(SOFT_VOTE), SOFT_VOTE)], description="heat map of", layout={"width": "330px"}
         )
         self.message, self.predictions, self.band, self.overlap = w.HTML(), w.HTML(), w.HTML(), w.HTML()
-        self.ladder = w.HTML()
+        self.sweep = w.HTML()
         self.seen, self.heat = (w.Image(format="png", value=png(BLANK), width=pictures.WIDTH) for _ in range(2))
         for name, widget in {"source": self.source, "upload": self.upload, "message": self.message,
-                             "predictions": self.predictions, "overlap": self.overlap, "ladder": self.ladder,
+                             "predictions": self.predictions, "overlap": self.overlap, "sweep": self.sweep,
                              "seen": self.seen, "heat": self.heat, "detector": self.detector}.items():  # fmt: skip
             widget.add_class(f"detect-{name}")
 
@@ -87,12 +87,12 @@ class DetectPanel(w.VBox):
 
     def _blank(self, message: str) -> None:
         self.message.value = message
-        for widget in (self.predictions, self.band, self.overlap, self.ladder):
+        for widget in (self.predictions, self.band, self.overlap, self.sweep):
             widget.value = ""
         self.seen.value = self.heat.value = png(BLANK)
 
     def fill_changed(self) -> None:
-        """The painting panel shows another fill, or none: judge anew, unless a file is being judged."""
+        """The painting panel shows another fill, or none: judge again, unless a file is being judged."""
         if self.source.value != _FILE:
             self._guard(self.judge)
 
@@ -126,7 +126,7 @@ class DetectPanel(w.VBox):
         return filled.output(arm), filled.mask, f"Judged: {filled.image_id}, {arm}, by {filled.inpainter}."
 
     def judge(self) -> None:
-        """Ask about the chosen picture: verdict first, then heat map, then the ladder, as each is ready."""
+        """Ask about the chosen picture: verdict first, then heat map, then the sweep, as each is ready."""
         if self.session.inspector is None:
             raise UserError(self.session.no_detectors)
         self.loaded()
@@ -135,12 +135,12 @@ class DetectPanel(w.VBox):
         self._picture = seen.picture
         self._hole = None if hole is None else self.session.view_hole(hole, seen)
         self.message.value = text.note(f"{said} Seen: {seen.name}.")
-        self.heat.value, self.overlap.value, self.ladder.value = png(BLANK), "", text.note("…")  # not the old picture's
+        self.heat.value, self.overlap.value, self.sweep.value = png(BLANK), "", text.note("…")  # not the old picture's
         self.seen.value = png(self._picture)
         self.predictions.value = text.predictions(self.session.verdict(picture))
         self.band.value = text.band(self.session.inspector.bands)
         self._show_heat()
-        self.ladder.value = text.ladder(self.session.ladder(picture))
+        self.sweep.value = text.sweep(self.session.sweep(picture))
 
     def _show_heat(self) -> None:
         if not self.predictions.value:

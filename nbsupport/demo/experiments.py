@@ -112,8 +112,8 @@ def _told(session: Session, picture: np.ndarray) -> list[tuple[str, float, str]]
 
 
 def save_again(session: Session, fills: Sequence[Filled], steps: Sequence[str], arm: str = "spliced") -> pd.DataFrame:
-    """Several fills saved in each way and judged again: ``Session.ladder`` with a column ``image_id``."""
-    tables = [session.ladder(filled.output(arm), steps).assign(image_id=filled.image_id)
+    """Several fills saved in each way and judged again: ``Session.sweep`` with a column ``image_id``."""
+    tables = [session.sweep(filled.output(arm), steps).assign(image_id=filled.image_id)
               for filled in fills]  # fmt: skip
     return pd.concat(tables, ignore_index=True)
 

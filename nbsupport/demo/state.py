@@ -31,8 +31,8 @@ from nbsupport.runs import Run
 if TYPE_CHECKING:  # timm and scikit-learn take seconds to import: the page is shown before the detectors are there
     from nbsupport.detectors.inspection import Inspector, Prediction
 
-AS_IT_IS = "as it is"  # the first step of the ladder: nothing was done
-#: The steps of the ladder: what a platform or a reader does to a picture before it is seen again.
+AS_IT_IS = "as it is"  # the first step of the sweep: nothing was done
+#: The steps of the sweep: what a platform or a reader does to a picture before it is seen again.
 STEPS: tuple[str, ...] = (
     "jpeg 95", "jpeg 80", "jpeg 60", "jpeg 30", "webp 80", "webp 60", "resize 0.75", "resize 0.5", "resize 1.5",
 )  # fmt: skip
@@ -255,7 +255,7 @@ class Session:
 
     @property
     def no_detectors(self) -> str:
-        """Why nobody judges, and which command mends it; empty if somebody does."""
+        """Why nobody judges, and which command fixes it; empty if somebody does."""
         if self.inspector is not None:
             return ""
         if self.run is None:
@@ -314,7 +314,7 @@ class Session:
         each = {name: found.predictions[name].probability for name in self.inspector.detectors}
         return Verdict(each, found.predictions[ensemble].probability, predictions=found.predictions)
 
-    def ladder(self, picture: np.ndarray, steps: Sequence[str] = STEPS) -> pd.DataFrame:
+    def sweep(self, picture: np.ndarray, steps: Sequence[str] = STEPS) -> pd.DataFrame:
         """The picture saved or resized once in each way, at its own size, and judged again.
 
         Raises:

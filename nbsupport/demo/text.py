@@ -189,8 +189,8 @@ def overlap(name: str, found: tuple[float, float] | None) -> str:
     )
 
 
-def ladder(table: pd.DataFrame) -> str:
-    """The ladder: a row for each way of saving, a cell for each detector; a verdict that flips is marked."""
+def sweep(table: pd.DataFrame) -> str:
+    """The sweep: a row for each way of saving, a cell for each detector; a verdict that flips is marked."""
     names = list(dict.fromkeys(table["name"]))
     head = "".join(f"<th {_CELL}>{escape(name)}</th>" for name in ("", *names))
     rows = []
@@ -206,7 +206,7 @@ def ladder(table: pd.DataFrame) -> str:
     said = (
         f"The vote's verdict changes (⇄) after: {', '.join(flipped)}."
         if flipped
-        else "The vote's verdict survives every step of this ladder."
+        else "The vote's verdict survives every step of this sweep."
     )
     return f'{note(said)}<div style="overflow-x:auto"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
 

@@ -5,7 +5,7 @@ what the photograph shows: only the paint tells the two apart. Each batch holds 
 "real" and "inpainted" are equally likely beforehand. The best epoch is chosen by AUROC on validation photographs, then
 the logits are calibrated there; test photographs are scored once, at the end. Each detector is finished by
 itself: a run that was stopped, or that asks for one detector more, trains only what it lacks, and a training that was
-killed goes on from its last epoch, to the very same weights (on the CPU).
+killed continues from its last epoch, to the very same weights (on the CPU).
 Not here: which networks there are (``detectors.zoo``), what the scores mean (``evaluation.detector_metrics``).
 """
 
@@ -49,7 +49,7 @@ class Batch:
 
 
 class PairSampler:
-    """Batches of pairs: one of a photograph's fakes, drawn anew in each epoch, and its real twin, flipped alike.
+    """Batches of pairs: one of a photograph's fakes, drawn again in each epoch, and its real twin, flipped alike.
 
     The twin is of the real arm that ``planning.REAL`` names for the fake's arm: the untouched photograph, and for a
     fake that was encoded once more the photograph that was too. A pure function of ``(seed, epoch)``.
@@ -111,7 +111,7 @@ class PairSampler:
 
 
 HELD_OUT = ("validation", "test")
-SAVE_EVERY = 5.0  # seconds between the states that a killed training can go on from, at the ends of epochs
+SAVE_EVERY = 5.0  # seconds between the states that a killed training can continue from, at the ends of epochs
 _FORMAT = 4  # of records and weights: a detector kept by an older version is trained again
 
 
@@ -307,7 +307,7 @@ def _optimise(
             part.load_state_dict(found[key])
         vars(progress).update(found["progress"] | {"logits": found["progress"]["logits"].numpy()})
         progress.best = tuple(progress.best)
-        print(f"[detectors] {name}, seed {seed}: goes on after epoch {progress.epoch}.")
+        print(f"[detectors] {name}, seed {seed}: continues after epoch {progress.epoch}.")
     saved = time.perf_counter()
     with tqdm(
         total=steps, initial=progress.epoch * sampler.batches, desc=f"{name}, seed {seed}", unit="step", disable=quiet

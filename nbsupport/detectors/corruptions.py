@@ -1,6 +1,6 @@
 """What happens to a picture on its way to a reader: real codecs, resizing, blur, noise, cropping.
 
-One set of functions for two purposes. As :data:`CONDITIONS` of fixed strength they are the ladder that test pictures
+One set of functions for two purposes. As :data:`CONDITIONS` of fixed strength they are the sweep that test pictures
 are sent down (``evaluation.robustness``); as :data:`AUGMENTATIONS` of random strength they prepare a detector for it.
 Sizes stay as they were, since detectors are built for one: a resized or cropped picture is brought back, as a
 platform's thumbnail would be.

@@ -1,9 +1,9 @@
 """The architecture search: optuna proposes networks of ``detectors.searched.SPACE``, the weaker are given up early.
 
 Every trial trains one network for some epochs with the loop of all detectors. After each rung (epoch 1, 2, 4 …) only
-the better half goes on (successive halving; Jamieson & Talwalkar 2016, arXiv 1502.07943). The measure is AUROC on
+the better half continues (successive halving; Jamieson & Talwalkar 2016, arXiv 1502.07943). The measure is AUROC on
 validation photographs; what a network costs is counted, and the front of those that no other beats in both is kept. The
-study lies in the run folder: a search that was stopped goes on, and repeats only the trial that was cut off. Each
+study lies in the run folder: a search that was stopped continues, and repeats only the trial that was cut off. Each
 proposal is drawn from the seed and from the trials so far. Not here: the space.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import optuna
 
 STUDY = "search.journal"
-DEAR, REPEATED = "too dear", "proposed twice"
+OVER_BUDGET, REPEATED = "over budget", "proposed twice"
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "cut off"}  # optuna's names and ours
 
 
@@ -76,14 +76,14 @@ def _study(run: Run, name: str) -> "optuna.Study":
 
 
 def _search(study: "optuna.Study", made: Pairs, config: SearchConfig) -> int:
-    """Trials until as many networks were trained as asked for; those cut off, too dear or tried before do not count."""
+    """Trials until as many networks were trained as asked for; those cut off, over budget or tried do not count."""
     import optuna
 
     state = optuna.trial.TrialState
     with tqdm(total=config.trials, desc="search", unit="network") as progress:
         while True:
             over = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
-            trained = sum(trial.user_attrs.get("why") not in (DEAR, REPEATED) for trial in over)
+            trained = sum(trial.user_attrs.get("why") not in (OVER_BUDGET, REPEATED) for trial in over)
             progress.update(trained - progress.n)
             if trained >= config.trials or len(over) >= 20 * config.trials:
                 return trained
@@ -108,7 +108,7 @@ def _objective(made: Pairs, config: SearchConfig) -> Callable[["optuna.Trial"], 
         for key, value in found.items():
             trial.set_user_attr(key, value)
         if found["mega_macs"] > config.max_mega_macs:
-            trial.set_user_attr("why", DEAR)
+            trial.set_user_attr("why", OVER_BUDGET)
             raise optuna.TrialPruned
         states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
         if any(other.params == trial.params for other in trial.study.get_trials(deepcopy=False, states=states)):

@@ -1,8 +1,8 @@
 """The part of ``results/errors.json`` that asks *why*: what errors share, what escapes, what size of hole is found.
 
 Joins the judged pictures with what can be measured of them (``properties.around``, structural similarity of the fill,
-nearest rightly judged neighbour) and runs the questions of ``properties`` and ``escape`` on them. Everything copes with
-runs of a few pictures: what cannot be answered is an empty list or a None, with a word that says so.
+nearest correctly judged neighbour) and runs the questions of ``properties`` and ``escape`` on them. Everything copes
+with runs of a few pictures: what cannot be answered is an empty list or a None, with a word that says so.
 """
 
 import cv2

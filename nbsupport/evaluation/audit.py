@@ -48,7 +48,7 @@ from nbsupport.stats.bootstrap import Interval
 
 _BLANK = 127  # grey level put into the hole
 _MARGIN = 4  # pixels around the hole that no probe sees either: filters and blocks reach so far
-_GRID = 8  # the mask probe sees the hole on a grid of so many cells a side
+_GRID = 8  # the mask probe sees the hole on a grid of this many cells a side
 _CUT = 3  # residuals beyond are edges, not grain
 _BLOCK = 8  # of JPEG
 _EPOCHS = 4  # of the network

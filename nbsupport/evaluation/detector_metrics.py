@@ -157,7 +157,7 @@ def pairwise(table: pd.DataFrame, threshold: float = 0.5) -> list[dict[str, obje
 
 
 def agreement(table: pd.DataFrame, arm: str, threshold: float = 0.5) -> pd.DataFrame:
-    """For each pair of detectors on the test split: shares of pictures both, one, or neither judge rightly.
+    """For each pair of detectors on the test split: shares of pictures both, one, or neither judge correctly.
 
     ``expected_neither`` is the share that neither would get right if their errors were independent within each class; a
     larger ``neither`` means that they fail on the same pictures, and that an ensemble has little to win.

@@ -1,8 +1,8 @@
 """How differently detectors fail: the measures of Kuncheva & Whitaker (2003), for pairs and for the whole committee.
 
 An ensemble can only gain where its members disagree. Four measures of a pair are made of the table of who judged which
-picture rightly: disagreement, Yule's Q, correlation of errors, and Cohen's kappa of being right. The fifth compares the
-logits within each class, since two good detectors agree on what a fake is whatever they look at.
+picture correctly: disagreement, Yule's Q, correlation of errors, and Cohen's kappa of being right. The fifth compares
+the logits within each class, since two good detectors agree on what a fake is whatever they look at.
 Not here: whether an ensemble gains (``evaluation.ensemble_report``).
 """
 
@@ -18,7 +18,7 @@ MEASURES: tuple[str, ...] = ("disagreement", "q", "error_correlation", "kappa", 
 def of_pair(first: np.ndarray, second: np.ndarray) -> dict[str, float | None]:
     """Measures of who is right where.
 
-    Args: first, second: (N,) bool, whether each judged the picture rightly.
+    Args: first, second: (N,) bool, whether each judged the picture correctly.
 
     Returns:
         ``disagreement`` in [0, 1]; ``q``, ``error_correlation``, ``kappa`` in [-1, 1], 0 where errors have nothing to
@@ -57,7 +57,7 @@ def pairs(logits: pd.DataFrame, labels: np.ndarray) -> list[dict[str, object]]:
 
     Returns:
         records ``first, second``, :data:`MEASURES`, and ``first_mends``, ``second_mends``: of the other's errors, the
-        share that this one judges rightly (None if the other has none).
+        share that this one judges correctly (None if the other has none).
     """
     labels = np.asarray(labels)
     right = (logits >= 0).eq(labels == 1, axis=0)
@@ -74,7 +74,7 @@ def pairs(logits: pd.DataFrame, labels: np.ndarray) -> list[dict[str, object]]:
 
 
 def mends(helper: np.ndarray, erring: np.ndarray) -> float | None:
-    """Of the pictures that `erring` judged wrongly, the share that `helper` judged rightly; (N,) bool, True = right."""
+    """Of the pictures that `erring` judged wrongly, the share that `helper` got right; (N,) bool, True = right."""
     return float(helper[~erring].mean()) if (~erring).any() else None
 
 

@@ -93,7 +93,7 @@ def comparisons(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str,
     Returns:
         records ``ensemble, seed, arm, against, reference``; ``difference`` of AUROC with DeLong's interval and
         ``by_groups`` with that of the bootstrap over groups, {value, low, high} each; ``delong_p, mcnemar_p`` and
-        ``delong_holm, mcnemar_holm``; ``ensemble_only, against_only``: pictures that only one judged rightly;
+        ``delong_holm, mcnemar_holm``; ``ensemble_only, against_only``: pictures that only one judged correctly;
         ``verdict`` on AUROC and ``errors`` on errors: higher, lower or tie (fewer, more or tie).
     """
     records, cut = [], {}

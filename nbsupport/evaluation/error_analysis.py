@@ -40,7 +40,7 @@ class Errors:
             [0, 1]), ``wrong_detectors`` (single detectors that are wrong about it), the columns of ``strata.facts``
             and ``hole_l1`` (fakes only, see ``pairs.differences``); ``number`` is the row of the manifest and of
             ``pairs.Pairs.cache``; the columns of ``analysis.enrich`` (``neighbour``: the manifest row of the nearest
-            rightly judged picture of the same arm, -1 if none) and ``cluster`` (-1: in none).
+            correctly judged picture of the same arm, -1 if none) and ``cluster`` (-1: in none).
         result: ``results/errors.json``; its keys beside the counts: ``analysis.analyse``.
     """
 

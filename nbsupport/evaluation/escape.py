@@ -3,7 +3,7 @@
 Three questions about the judged fakes that need more than a share: a rank correlation and a logistic regression of
 being missed on the distance of the paint, with the coverage held fixed (standard errors clustered by group); the
 coverage at which AUROC crosses a target, by AUROC in a moving window of coverage; and the nearest picture that was
-judged rightly. Intervals over groups of photographs. Not here: figures (``plots.error_analysis``).
+judged correctly. Intervals over groups of photographs. Not here: figures (``plots.error_analysis``).
 """
 
 import warnings
@@ -163,7 +163,7 @@ def shared(wrong: pd.DataFrame, groups: np.ndarray, config: ErrorsConfig) -> boo
 
 def neighbours(descriptors: np.ndarray, table: pd.DataFrame) -> np.ndarray:
     """For each row of the table, the manifest row of the nearest picture of the same label that this detector judged
-    rightly, another photograph's; -1 if none.
+    correctly, another photograph's; -1 if none.
 
     descriptors: (P, F) float, row = ``number`` of the table. A detector's own features are not used.
     """

@@ -55,7 +55,7 @@ def features(pictures: np.ndarray) -> np.ndarray:
     return np.column_stack([look(pictures), seams(pictures)])
 
 
-def ladder(pairs: Pairs, config: EvaluationConfig, quality: int = 90, most: int = 2000) -> dict[str, list[dict]]:
+def sweep(pairs: Pairs, config: EvaluationConfig, quality: int = 90, most: int = 2000) -> dict[str, list[dict]]:
     """The cheap classifier under each protocol of :data:`STEPS`, on each of :data:`TASKS`.
 
     Args: quality: of the photographs' JPEG files. most: photographs that are looked at.
@@ -155,5 +155,5 @@ def reading(found: Mapping) -> str:
 
 
 def ladder_run(run: Run, config: EvaluationConfig, quality: int = 90, most: int = 2000) -> dict[str, object]:
-    """:func:`ladder` of a run's paired set, written to ``results/naive.json``."""
-    return run.write_result("naive", ladder(paired.load(run), config, quality, most) | {"quality": quality})
+    """:func:`sweep` of a run's paired set, written to ``results/naive.json``."""
+    return run.write_result("naive", sweep(paired.load(run), config, quality, most) | {"quality": quality})

@@ -1,4 +1,4 @@
-"""The robustness ladder: test pictures are sent through real codecs and filters and judged once more.
+"""The robustness sweep: test pictures are sent through real codecs and filters and judged once more.
 
 Both classes go through the same, and the scores are kept (stage ``robustness``), so that a new figure never scores
 again. Not here: what is done to a picture (``detectors.corruptions``).

@@ -3,7 +3,7 @@
 Each variant is one detector trained with the common loop. In the matrix it is judged on the test pictures of *all*
 inpainters of the set, else on those of the inpainters that it learnt from. The scores are kept
 (``scores_studies.parquet``, one row for each picture, variant and condition), so that a new figure never trains or
-scores again; each variant is kept by itself, so that a stopped study goes on where it was. Not here: the main
+scores again; each variant is kept by itself, so that a stopped study continues where it was. Not here: the main
 comparison of detectors (``detectors.classifier``, ``evaluation.detector_metrics``).
 """
 

@@ -21,7 +21,7 @@ class TDANetInpainter:
     The latent of each picture is drawn from its own seed, so that a fill does not depend on which other pictures
     share its batch, except for the order in which floating point sums are taken.
 
-    Args: caption_strength: how far to go on in the direction in which the caption moves the fill away from the fill
+    Args: caption_strength: how far to go in the direction in which the caption moves the fill away from the fill
         without a caption: 1 is the network as it is, 0 paints without the caption, more exaggerates it and takes twice
         the time (guidance without a classifier, Ho & Salimans 2022, arXiv 2207.12598, for a single-step generator).
     """

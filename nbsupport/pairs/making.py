@@ -30,7 +30,7 @@ _PATIENCE = 600.0  # seconds without any news from another rank
 
 
 def make(run: Run, config: PairsConfig, processes: int | None = None) -> Pairs:
-    """Make the paired set, or go on with one that was stopped, or load it (stage ``pairs``).
+    """Make the paired set, or continue with one that was stopped, or load it (stage ``pairs``).
 
     Writes ``pairs/shards/``, ``pairs/images.npy`` (the same pictures, in the order of the manifest),
     ``pairs/manifest.parquet`` and ``results/pairs.json``. Under torchrun the processes share the shards, on a file

@@ -1,7 +1,7 @@
 """Which photograph gets which holes, captions and seeds: decided for the whole set before the first pixel is painted.
 
 Every choice is a function of ``(seed, image_id)``, so that a larger set contains the smaller one, and a set that was
-interrupted goes on with the same choices. All of it is done on columns: a million rows take seconds.
+interrupted continues with the same choices. All of it is done on columns: a million rows take seconds.
 """
 
 import re

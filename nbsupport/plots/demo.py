@@ -61,7 +61,7 @@ def shrinking(table: pd.DataFrame, name: str, band: "Band") -> Figure:
 
 
 def saved_again(table: pd.DataFrame, bands: Mapping[str, "Band"], name: str) -> Figure:
-    """The mean probability of each detector along the ladder, `name` thick, with the band of `name` shaded.
+    """The mean probability of each detector along the sweep, `name` thick, with the band of `name` shaded.
 
     Args: table: of ``experiments.save_again``.
     """

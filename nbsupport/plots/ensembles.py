@@ -1,4 +1,4 @@
-"""Figures of chapter 7: members beside ensembles, who fails with whom, who mends whose errors, weights, reliability."""
+"""Figures of chapter 7: members beside ensembles, common failures, corrected errors, weights, reliability."""
 
 from collections.abc import Mapping, Sequence
 
@@ -95,7 +95,7 @@ def pair_matrices(
 
 
 def mending(table: pd.DataFrame, arm: str) -> Figure:
-    """Of the errors of each member (rows), the share that each other member or ensemble judges rightly (columns).
+    """Of the errors of each member (rows), the share that each other member or ensemble judges correctly (columns).
 
     Args: table: the score table of members and ensembles; test split, first seed.
     """
@@ -113,7 +113,7 @@ def mending(table: pd.DataFrame, arm: str) -> Figure:
     counts = [f"{name.replace('_', ' ')} ({(~wide[name]).sum()} errors)" for name in members]
     _cells(axis, shares, names, counts, "Blues", False)
     axis.axvline(len(members) - 0.5, color="black", lw=1)
-    axis.set_title(f"share of the errors that the column judges rightly, {arm}")
+    axis.set_title(f"share of the errors that the column judges correctly, {arm}")
     plt.close(figure)
     return figure
 

@@ -92,10 +92,10 @@ def quality(found: Errors) -> Figure:
 
 
 def neighbours(rows: pd.DataFrame, pairs, size: float = 1.6) -> Figure:
-    """Over each other: pictures judged wrongly, and the nearest picture of the same arm that was judged rightly."""
+    """Over each other: pictures judged wrongly, and the nearest picture of the same arm that was judged correctly."""
     rows = rows[rows["neighbour"] >= 0]
     if not len(rows):
-        return nothing("There is no wrong answer with a rightly judged neighbour in this run.")
+        return nothing("There is no wrong answer with a correctly judged neighbour in this run.")
     figure, axes = plt.subplots(2, len(rows), figsize=(size * len(rows) + 0.3, 2 * size + 0.4), squeeze=False)
     for column, row in zip(axes.T, rows.to_dict("records"), strict=True):
         for axis, number in zip(column, (row["number"], row["neighbour"]), strict=True):

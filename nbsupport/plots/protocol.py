@@ -61,10 +61,10 @@ def controls(records: Sequence[Mapping]) -> Figure:
     return figure
 
 
-def ladder(steps: Sequence[Mapping]) -> Figure:
+def sweep(steps: Sequence[Mapping]) -> Figure:
     """Accuracy under each protocol with its interval, the naive one on top, a colour for each kind of fake.
 
-    Args: steps: ``steps`` of ``evaluation.naive.ladder``.
+    Args: steps: ``steps`` of ``evaluation.naive.sweep``.
     """
     names, arms = (list(dict.fromkeys(step[key] for step in steps)) for key in ("protocol", "arm"))
     figure, axis = plt.subplots(figsize=(6.8, 0.7 * len(names) + 1))

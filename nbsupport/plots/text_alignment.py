@@ -1,4 +1,4 @@
-"""Figures on whether the network listens: one hole painted for five captions, and the colours read back by part.
+"""Figures on whether the network follows its caption: one hole, five captions, and the colours read by part.
 
 Not here: the fills and the numbers (``quality.text_alignment``, ``quality.attributes``).
 """
@@ -112,7 +112,7 @@ def attribute_accuracy(summary: Mapping) -> Figure:
 
     Args:
         summary: of ``quality.attributes.attribute_summary``. Dotted: chance. Grey line above: how often the untouched
-            photograph's colour is read rightly, the most that can be reached.
+            photograph's colour is read correctly, the most that can be reached.
     """
     rows = {"all parts": summary, **summary["parts"]}
     figure, axis = plt.subplots(figsize=(0.82 * len(rows) + 1.4, 3.3))

@@ -91,7 +91,7 @@ def samples_over_time(folder: Path, size: int, last: int, moments: int = 5, phot
     Args:
         folder: with the grids that ``training.progress.save_grid`` writes: a row for each photograph, and in it the
             hole, the spliced fill, the whole output, the photograph. size: side of a picture in pixels.
-        last: the training's last step; grids of later ones are of another training. moments: at most so many steps.
+        last: the training's last step; grids of later ones are of another training. moments: at most this many steps.
     """
     found = {int(path.stem.removeprefix("step_")): path for path in sorted(Path(folder).glob("step_*.png"))}
     steps = [step for step in found if step <= last]

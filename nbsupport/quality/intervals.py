@@ -22,7 +22,11 @@ MORE_IS_BETTER = {"hole_l1": False, "hole_psnr": True, "hole_ssim": True, "ssim"
 #: Those that a verdict rests on, beside every perceptual distance: error and structure in the hole.
 JUDGED = ("hole_l1", "hole_ssim")
 #: From which share of the error on a caption's worth is called what (:func:`worth`).
-WORTH = ((0.0, "barely listens"), (0.02, "listens a little"), (0.05, "clearly listens"))
+WORTH = (
+    (0.0, "barely follows its caption"),
+    (0.02, "follows its caption a little"),
+    (0.05, "clearly follows its caption"),
+)
 
 
 def summary(table: pd.DataFrame, seed: int = 0) -> dict:
@@ -161,7 +165,7 @@ def worth(effect: Mapping, error: float) -> str:
     Args: effect: interval of L1 with a wrong caption minus L1 with the right one. error: L1 with the right one.
     """
     if effect["low"] is None or effect["low"] <= 0 <= effect["high"]:
-        return "cannot be shown to listen"
+        return "cannot be shown to follow its caption"
     if effect["high"] < 0:
         return "is better off with a wrong caption"
     return [said for share, said in WORTH if effect["value"] / error >= share][-1]

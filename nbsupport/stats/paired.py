@@ -101,14 +101,14 @@ def delong(
 def mcnemar(first_right: np.ndarray, second_right: np.ndarray, groups: Sequence | np.ndarray) -> dict[str, float]:
     """Compare the errors of two detectors on the same pictures.
 
-    Of each group the number of pictures that only the first judged rightly, minus those that only the second did, would
-    as well have had the other sign if neither were better. Over all such flips the exact distribution of the sum is
+    Of each group the number of pictures that only the first judged correctly, minus those that only the second did,
+    would as well have had the other sign if neither were better. Over all such flips the exact distribution of the sum is
     known; half the probability of the sum that was found counts (mid-p).
 
-    Args: (N,) bool each: whether the detector judged the picture rightly. groups: (N,).
+    Args: (N,) bool each: whether the detector judged the picture correctly. groups: (N,).
 
     Returns:
-        ``first_only``, ``second_only``: pictures that only one of them judged rightly; ``p``, two-sided.
+        ``first_only``, ``second_only``: pictures that only one of them judged correctly; ``p``, two-sided.
 
     Raises:
         UserError: no pictures, or other lengths.

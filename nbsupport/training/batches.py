@@ -1,6 +1,6 @@
 """Training batches of photographs, holes and captions: a pure function of ``(seed, step)``.
 
-Since nothing is carried from one step to the next, a training that was killed goes on with exactly the batches it
+Since nothing is carried from one step to the next, a training that was killed continues with exactly the batches it
 would have seen. Flips reach the photograph, its object mask and its part points together. Not here: validation, which
 uses fixed holes.
 """

@@ -66,7 +66,7 @@ class Log:
 
 
 def clear(run: Run, name: str) -> None:
-    """Remove the grids and curves of an earlier training, before one begins anew."""
+    """Remove the grids and curves of an earlier training, before one begins again."""
     for folder in (run / SAMPLES, run / "tensorboard" / Path(name).stem):
         if folder.is_dir():
             shutil.rmtree(folder)

@@ -1,6 +1,6 @@
 """TDANet's training as a stage of a run: the loop, its checkpoints, its validation, and what is kept.
 
-Every `checkpoint_every` steps the whole state is written; a training that was killed goes on from there and ends with
+Every `checkpoint_every` steps the whole state is written; a training that was killed continues from there and ends with
 the very same weights (on the CPU). What is kept is the moving average of the weights: the last one, or with `patience`
 the one that was best on validation photographs. Not here: the architecture (``nbsupport.tdanet``), one step of it
 (``training.step``), what is written to be looked at (``training.progress``).
@@ -55,7 +55,7 @@ class TrainedTDANet:
 
 
 def fit(run: Run, config: TrainingConfig, watch: Callable[[pd.DataFrame], None] | None = None) -> TrainedTDANet:
-    """Train TDANet on the train split (stage ``tdanet``), or go on with one that was stopped, or load it.
+    """Train TDANet on the train split (stage ``tdanet``), or continue with one that was stopped, or load it.
 
     Writes ``checkpoints/tdanet.safetensors`` (+ ``tdanet.json``, the TDANetConfig), ``tdanet_log.csv`` (losses of every
     step), TensorBoard curves, grids of samples, and ``results/tdanet.json``: steps, seconds, images_per_second, and on
@@ -182,7 +182,7 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
         progress.clear(run, LOG)
     log = progress.Log(run, LOG, trainer.step) if first else None
     if state is not None and first:
-        print(f"[tdanet] goes on from the checkpoint of step {trainer.step}.")
+        print(f"[tdanet] continues from the checkpoint of step {trainer.step}.")
     with tqdm(total=config.steps, initial=trainer.step, desc="TDANet", unit="step", disable=not first) as bar:
         while trainer.step < config.steps and not (config.patience and waited >= config.patience):
             start = time.perf_counter()

@@ -130,7 +130,7 @@ def test_a_session_says_what_is_missing_and_the_package_steps_in(run, monkeypatc
     verdict = session.verdict(result.spliced)
     assert verdict.vote is None and "--only 1-6" in verdict.missing and session.using_detectors() == [verdict.missing]
     with pytest.raises(MissingStage):
-        session.ladder(result.spliced)
+        session.sweep(result.spliced)
 
 
 def test_a_run_without_photographs_shows_drawn_birds_and_says_so(runs_folder):
@@ -209,14 +209,14 @@ def test_the_demo_is_as_strict_as_every_other_verdict_and_says_how_strict():
 
 def test_the_ladder_marks_verdicts_that_turn(complete):
     session = Session(complete)
-    table = session.ladder(session.image("b1"), steps=("jpeg 60", "resize 0.5"))
+    table = session.sweep(session.image("b1"), steps=("jpeg 60", "resize 0.5"))
     assert list(dict.fromkeys(table["step"])) == ["as it is", "jpeg 60", "resize 0.5"]
     assert not table.loc[table["step"] == "as it is", "flips"].any()
     turned = pd.DataFrame(
         [("as it is", "soft_vote", 0.9, "inpainted", False), ("jpeg 60", "soft_vote", 0.1, "real", True)],
         columns=["step", "name", "probability", "verdict", "flips"],
     )
-    assert "changes (⇄) after: jpeg 60" in text.ladder(turned) and "survives" in text.ladder(turned.iloc[:1])
+    assert "changes (⇄) after: jpeg 60" in text.sweep(turned) and "survives" in text.sweep(turned.iloc[:1])
 
 
 def test_an_overlap_is_that_of_the_hottest_pixels():
@@ -306,7 +306,7 @@ def test_nothing_that_was_written_by_others_reaches_the_page_as_markup(complete)
     panel.judge()
     shown = [
         page.message.value, page.words.value, page.results.verdict.value, page.results.status.value,
-        page.results.caption.value, panel.message.value, panel.predictions.value, panel.ladder.value,
+        page.results.caption.value, panel.message.value, panel.predictions.value, panel.sweep.value,
         text.caption(EVIL), text.note(EVIL), text.download(EVIL, EVIL, "text/plain", ""),
         text.attention(pd.DataFrame({"inpainting path": [1.0], "visible part": [1.0]}, index=[EVIL])),
     ]  # fmt: skip
@@ -458,7 +458,7 @@ def test_the_demo_judges_what_was_painted(complete):
     demo.paint.tools.editor.add(demo.session.mask("b1", "centre"))
     demo.paint.fill()
     demo.tabs.selected_index = 1
-    assert "Together the detectors say" in demo.detect.predictions.value and "jpeg 60" in demo.detect.ladder.value
+    assert "Together the detectors say" in demo.detect.predictions.value and "jpeg 60" in demo.detect.sweep.value
     assert "intersection over union" in demo.detect.overlap.value
     demo.detect.detector.value = "sure"
     assert "hottest pixels of sure" in demo.detect.overlap.value

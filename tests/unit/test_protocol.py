@@ -253,7 +253,7 @@ def test_the_naive_protocol_is_inflated_by_the_encoder(audited):
     assert encoder["value"] == pytest.approx(first["value"] - second["value"]) and encoder["low"] > 0.1
     task = by["task", "regenerated minus spliced", "spliced"]
     assert task["value"] == pytest.approx(0) and task["low"] <= 0 <= task["high"], "Telea's output is a splice"
-    assert len(protocol.ladder(found["steps"]).axes) == 1
+    assert len(protocol.sweep(found["steps"]).axes) == 1
     text = naive.reading(found)
     assert "a real inflation" in text and "task, regenerated minus spliced: +0 [" in text
     turned = [d | {"value": -0.2, "low": -0.3, "high": -0.1} for d in found["differences"]]
@@ -262,7 +262,7 @@ def test_the_naive_protocol_is_inflated_by_the_encoder(audited):
     only = pairs.load(audited)
     short = only.manifest[only.manifest["arm"] != "regenerated"]
     with pytest.raises(ConfigError, match="regenerated"):
-        naive.ladder(type(only)(only.root, short, only.config), EvaluationConfig(draws=20))
+        naive.sweep(type(only)(only.root, short, only.config), EvaluationConfig(draws=20))
 
 
 def test_seams_show_where_blocks_meet():

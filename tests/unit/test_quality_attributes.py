@@ -1,4 +1,4 @@
-"""Colours are read rightly from untouched birds; listeners, the deaf and guessers each get the score they deserve."""
+"""Colours are read correctly from untouched birds; listeners, the deaf and guessers each get the score they deserve."""
 
 import json
 from dataclasses import replace

@@ -183,10 +183,10 @@ def test_a_verdict_rests_on_the_perceptual_distance_too():
 
 
 def test_a_caption_s_worth_is_named_by_its_share_of_the_error():
-    assert quality.worth(interval(0.001, 0.002), 0.226) == "barely listens"
-    assert quality.worth(interval(0.007, 0.009), 0.2) == "listens a little"
-    assert quality.worth(interval(0.024, 0.026), 0.23) == "clearly listens"
-    assert quality.worth(interval(-0.1, 0.1), 0.2) == "cannot be shown to listen"
+    assert quality.worth(interval(0.001, 0.002), 0.226) == "barely follows its caption"
+    assert quality.worth(interval(0.007, 0.009), 0.2) == "follows its caption a little"
+    assert quality.worth(interval(0.024, 0.026), 0.23) == "clearly follows its caption"
+    assert quality.worth(interval(-0.1, 0.1), 0.2) == "cannot be shown to follow its caption"
     assert quality.worth(interval(-0.2, -0.1), 0.2) == "is better off with a wrong caption"
 
 

@@ -75,7 +75,7 @@ def test_conditions_name_the_worst_and_what_is_at_chance():
 def test_the_search_says_which_trial_won():
     trials = [
         {"number": n, "state": state, "auroc": auroc, "mega_macs": 10.0, "parameters": 1000}
-        for n, state, auroc in ((0, "complete", 0.8), (1, "too dear", None), (2, "complete", 0.9))
+        for n, state, auroc in ((0, "complete", 0.8), (1, "over budget", None), (2, "complete", 0.9))
     ]
     late = readings.search({"trials": trials, "chosen": trials[2]})
     assert "3 networks were proposed" in late and "Trial 2 won" in late and "random draw" not in late

@@ -157,7 +157,7 @@ def test_other_code_makes_a_stage_anew_and_what_follows_stale(run, monkeypatch, 
     original = runs.stage_code
     monkeypatch.setattr(runs, "stage_code", lambda name, config: "new" if name == "masks" else original(name, config))
     assert not run.stage("masks", MaskConfig(), ["index"]).finished
-    assert "[masks] its code has changed since it was made: it is made anew." in capsys.readouterr().out
+    assert "[masks] its code has changed since it was made: it is made again." in capsys.readouterr().out
     assert run.stale("masks") == "the code that makes it has changed" and not run.stale("index")
     assert run.stale("pairs") == "'masks', from which it was made, is stale (the code that makes it has changed)"
     with pytest.raises(StaleStage, match="stage 'masks' of the run 'a' is stale: the code"):

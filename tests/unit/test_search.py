@@ -1,4 +1,4 @@
-"""The architecture search: every point is a network, a stopped search goes on, the front is the front."""
+"""The architecture search: every point is a network, a stopped search continues, the front is the front."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Training: it learns, it goes on exactly where it was killed, it stops on NaN, and its checkpoints are safe."""
+"""Training: it learns, it continues exactly where it was killed, it stops on NaN, and its checkpoints are safe."""
 
 import numpy as np
 import pytest

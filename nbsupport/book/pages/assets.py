@@ -27,7 +27,7 @@ def template(name: str) -> str:
 
 @functools.cache
 def templates_fingerprint() -> str:
-    """Hash of all templates and of the modules that fill them: another version of the package makes the page anew."""
+    """Hash of all templates and of the modules that fill them: another version of the package makes the page again."""
     files = sorted([*_TEMPLATES.glob("*.*"), *_TEMPLATES.parent.glob("*.py")])
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 

@@ -168,7 +168,7 @@ def values(items: Sequence[Mapping], name: str) -> list[str]:
 
 
 def neighbour(state: BrowserState, shown: pd.DataFrame, row: Mapping) -> int | None:
-    """The picture of the page that looks most like this one, of the same class and judged rightly by the best."""
+    """The picture of the page that looks most like this one, of the same class and judged correctly by the best."""
     near = state.neighbour(row)
     return int(near["number"]) if near is not None and (shown["number"] == near["number"]).any() else None
 

@@ -116,7 +116,7 @@ def write(root: Path, count: int, size: int = 96, seed: int = 0, workers: int | 
 
 
 def _version() -> str:
-    """Of the code that draws: a set of another version is drawn anew."""
+    """Of the code that draws: a set of another version is drawn again."""
     return code_version(f"{__name__}:_write_chunks", f"{__name__}:_write_tables")
 
 

@@ -81,7 +81,7 @@ def _check_listening(run: Run) -> None:
         assert -1 <= heard["caption_found_gain"][kind]["value"] <= 1
     assert set(heard["caption_found"]) == {"untouched photograph", *quality.KINDS}
     colours = heard["attributes"]
-    assert colours["reader"]["value"] > 0.9, "the colours of untouched birds are not read rightly"
+    assert colours["reader"]["value"] > 0.9, "the colours of untouched birds are not read correctly"
     assert set(colours["accuracy"]) == {"true", "edited", "empty"} and 0 < colours["chance"]["uniform"] < 0.2
 
 

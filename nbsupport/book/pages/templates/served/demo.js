@@ -10,7 +10,7 @@
   const ask = async () => {
     try {
       const answer = await fetch(place, { cache: "no-store" });
-      say(answer.ok ? "" : "This page has ended. Load it again to go on.");
+      say(answer.ok ? "" : "This page has ended. Load it again to continue.");
     } catch {
       say("The demo's server has stopped. Start it again with:  python -m nbsupport demo");
     }
