@@ -337,8 +337,8 @@ def data(
     """Prepare a source of photographs: draw synthetic birds, download a research set, or check a folder.
 
     Downloads come from the official addresses, continue where they were broken off, and are refused when size or
-    checksum differ. `folder` downloads nothing: it opens every photograph in --target and says what can be read of it, what
-    cannot, and whether there are enough for every chapter.
+    checksum differ. `folder` downloads nothing: it opens every photograph in --target and says what can be read of it,
+    what cannot, and whether there are enough for every chapter.
 
     [bold]Examples[/bold]
 

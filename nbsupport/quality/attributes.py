@@ -128,8 +128,8 @@ def attribute_summary(table: pd.DataFrame, seed: int = 0) -> dict:
         was painted; ``keeps_original``: how often the true colour was painted although the caption named another;
         ``caption_effect``: kind -> accuracy minus how often an *empty* caption gives that same colour (paired; above 0:
         the caption is followed); ``reader``: how often the true colour is read in the untouched photograph, the most
-        that can be reached; ``chance``: ``uniform``, a guess among the part's colours, and ``majority``, kind -> always the
-        part's most frequent colour; ``seen_elsewhere``: kind -> ``share``, and the accuracy ``when_seen`` and
+        that can be reached; ``chance``: ``uniform``, a guess among the part's colours, and ``majority``, kind -> always
+        the part's most frequent colour; ``seen_elsewhere``: kind -> ``share``, and the accuracy ``when_seen`` and
         ``when_hidden``; ``parts``: part -> the first of these for it alone. Kinds that the table lacks are left out.
     """
     kinds = [kind for kind in KINDS if (table["kind"] == kind).any()]

@@ -102,8 +102,8 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray, groups: Sequence 
     """Compare the errors of two detectors on the same pictures.
 
     Of each group the number of pictures that only the first judged correctly, minus those that only the second did,
-    would as well have had the other sign if neither were better. Over all such flips the exact distribution of the sum is
-    known; half the probability of the sum that was found counts (mid-p).
+    would as well have had the other sign if neither were better. Over all such flips the exact distribution of the sum
+    is known; half the probability of the sum that was found counts (mid-p).
 
     Args: (N,) bool each: whether the detector judged the picture correctly. groups: (N,).
 
