@@ -1,12 +1,9 @@
 """Pixel by pixel: how far a filled picture lies from the photograph, one number for each picture.
 
-Colours stay colours here: every measure but the last is over the three channels of RGB, and every one of them is given
+Colours stay colours here: every measure is over the three channels of RGB, and every one of them is given
 for the hole alone where that makes sense, since three quarters of a spliced picture are the photograph itself and
 flatter any method. Differences are on the scale from -1 to 1, so that an L1 of 2 is black for white.
 
-:func:`paper_protocol` is another matter: the numbers that an evaluation script of this family of methods prints (its
-header names result folders like TDANet's, arXiv 2004.03212; neither its author nor its repository is recorded), for
-comparison with published tables and with nothing else.
 Not here: distances in a network's features (:mod:`.perceptual`), and between sets (:mod:`.distributions`).
 
 Sources: SSIM of Wang et al. 2004 (Gaussian window, sigma 1.5) and PSNR by torchmetrics.
@@ -14,14 +11,11 @@ Sources: SSIM of Wang et al. 2004 (Gaussian window, sigma 1.5) and PSNR by torch
 
 import numpy as np
 import torch
-from scipy.ndimage import uniform_filter1d
 
 from nbsupport.core.errors import UserError
 
 #: SSIM looks at windows of 11 x 11 and mirrors 5 pixels at the border.
 SMALLEST = 11
-_GREY = np.array([0.2125, 0.7154, 0.0721], np.float32)  # scikit-image's rgb2gray, which the paper's script calls
-_WINDOW = 7  # scikit-image's default, which that script leaves as it is
 
 #: What each measure of :func:`measures` is, and which direction is better ("" where neither is).
 MEASURES: dict[str, tuple[str, str]] = {
@@ -33,10 +27,6 @@ MEASURES: dict[str, tuple[str, str]] = {
     "ssim": ("SSIM of RGB over the whole picture", "higher"),
     "hole_tv": ("mean step between neighbours in the hole, scale -1 to 1", ""),
     "hole_tv_photograph": ("the same of the photograph: what a natural fill has", ""),
-    "paper_l1": ("paper protocol: sum|x - y| / sum(x + y) of the grey picture, %", "lower"),
-    "paper_psnr": ("paper protocol: PSNR of the grey picture, dB", "higher"),
-    "paper_ssim": ("paper protocol: SSIM of the grey picture, along columns", "higher"),
-    "paper_tv": ("paper protocol: mean gradient length of the grey picture, %", ""),
 }
 
 
@@ -63,7 +53,7 @@ def measures(originals: np.ndarray, outputs: np.ndarray, holes: np.ndarray) -> d
         "ssim": structure.mean(axis=(1, 2)),
         "hole_tv": total_variation(outputs, holes),
         "hole_tv_photograph": total_variation(originals, holes),
-    } | {f"paper_{name}": values for name, values in paper_protocol(originals, outputs).items()}
+    }
 
 
 def hole_l1(originals: np.ndarray, outputs: np.ndarray, holes: np.ndarray) -> np.ndarray:
@@ -142,60 +132,6 @@ def total_variation(images: np.ndarray, holes: np.ndarray) -> np.ndarray:
         step = np.abs(np.diff(values, axis=axis)).mean(axis=-1)
         steps += (step * pairs).sum(axis=(1, 2), dtype=np.float64), pairs.sum(axis=(1, 2))
     return _ratio(*steps)
-
-
-def paper_protocol(originals: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
-    """The four numbers of TDANet's released evaluation script: grey, and over the whole picture.
-
-    As the script computes them, oddities included: L1 is relative to the *sum* of both pictures; SSIM is handed a grey
-    picture with its columns declared to be colour channels, so that it compares columns in windows of 7 x 1, and takes
-    the output's own range for the range of values; TV is the mean length of the gradient, which wraps around at the
-    border, and does not look at the photograph. L1 and TV are times 100, as papers print them.
-
-    Two things are not done. The script resizes to 256 x 256, which small pictures would only be blurred by. And of many
-    samples it picks, for each photograph, the one nearest to the photograph: a choice made with the answer in hand.
-    Uncertain: whether the tables of the paper come from this very script, with how many samples, and on which holes.
-    So these numbers can stand beside the published ones, but not decide which of two methods is better.
-
-    Args:
-        originals, outputs: (B, H, W, 3) uint8, at least 7 rows.
-
-    Returns:
-        ``l1`` (%), ``psnr`` (dB), ``ssim``, ``tv`` (%), each (B,) float64.
-    """
-    _check(originals, outputs, smallest=_WINDOW)
-    truth, output = (np.asarray(images, np.float32) / 255 @ _GREY for images in (originals, outputs))
-    truth, output = truth.astype(np.float64), output.astype(np.float64)
-    rows, columns = (output - np.roll(output, -1, axis=axis) for axis in (1, 2))
-    error = np.abs(truth - output)
-    with np.errstate(divide="ignore"):
-        decibels = -10 * np.log10((error**2).mean(axis=(1, 2)))
-    return {
-        "l1": 100 * _ratio(error.sum(axis=(1, 2)), (truth + output).sum(axis=(1, 2))),
-        "psnr": decibels,
-        "ssim": _column_ssim(truth, output),
-        "tv": 100 * np.sqrt(rows**2 + columns**2).mean(axis=(1, 2)),
-    }
-
-
-def _column_ssim(truth: np.ndarray, output: np.ndarray) -> np.ndarray:
-    """SSIM of each column in windows of 7 x 1, averaged: (B, H, W) float64 twice -> (B,)."""
-    scale = output.max(axis=(1, 2)) - output.min(axis=(1, 2))  # the script's data_range
-    small = [((k * scale) ** 2)[:, None, None] for k in (0.01, 0.03)]
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return uniform_filter1d(values, _WINDOW, axis=1)
-
-    sample = _WINDOW / (_WINDOW - 1)  # unbiased (co)variances
-    means = mean(truth), mean(output)
-    covariance = sample * (mean(truth * output) - means[0] * means[1])
-    variances = [sample * (mean(v * v) - m * m) for v, m in zip((truth, output), means, strict=True)]
-    upper = (2 * means[0] * means[1] + small[0]) * (2 * covariance + small[1])
-    lower = (means[0] ** 2 + means[1] ** 2 + small[0]) * (sum(variances) + small[1])
-    edge = _WINDOW // 2
-    # An output of one colour has no range, so the constants vanish; 0 / 0 where the photograph is flat as well.
-    similar = np.divide(upper, lower, out=np.ones_like(upper), where=lower > 1e-15)
-    return similar[:, edge:-edge].mean(axis=(1, 2))
 
 
 def _ssim_map(originals: np.ndarray, outputs: np.ndarray) -> np.ndarray:
