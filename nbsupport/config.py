@@ -310,7 +310,6 @@ class PairsConfig(Config):
     count: int = between(0, 0, 100_000_000)  # photographs to use, 0: all
     encoding: str = codec("png")  # of every file: png, jpeg:QUALITY or webp:QUALITY
     reencode: str = codec("jpeg:85")  # what the reencoded arms went through before that
-    storage: Literal["files", "tar", "parquet"] = "files"
     shard_size: int = between(64, 1, 1_000_000)  # photographs in a shard, the unit of work and of resuming
     batch_size: int = between(32, 1, 4096)
     seed: int = between(0, 0, 2**31 - 1)

@@ -92,7 +92,7 @@ def _archives(kind: str) -> Callable[..., None]:
         for number, part in enumerate(_parts(table)):
             contents = dict(zip(part["name"], pairs.contents(part["number"]), strict=True))
             path = root / f"{split}-{number:05d}{storage.SUFFIXES[kind]}"
-            storage.write(path, kind, contents, _facts(part.drop(columns="name")))
+            storage.write_archive(path, kind, contents, _facts(part.drop(columns="name")))
             told(len(part))
 
     return write

@@ -99,12 +99,7 @@ def make_shard(work: Work, number: int, first: int) -> Tally:
         names = [Path(path).name for path in table["path"]]
         table["sha256"] = [hashlib.sha256(content).hexdigest() for content in contents]
         shard = work.root / Path(table["path"].iloc[0]).parent
-        storage.write(
-            shard,
-            work.config.storage,
-            dict(zip(names, contents, strict=True)),
-            table.drop(columns="path").to_dict("records"),
-        )
+        storage.write(shard, dict(zip(names, contents, strict=True)))
         with atomic_path(record_path(work.root, number)) as path:
             table.to_parquet(path, index=False)
         tally.seconds_write += time.perf_counter() - begin

@@ -16,7 +16,6 @@ from nbsupport.core.errors import ConfigError, unknown
 from nbsupport.data import captions
 from nbsupport.inpainters import registry
 from nbsupport.pairs.files import Encoding
-from nbsupport.pairs.storage import shard_name
 
 #: arm -> label. Real: the photograph, the photograph after one lossy encoding, and the photograph through the network
 #: with an empty hole. Fake: the network's whole output, its hole in the untouched photograph, and that after one lossy
@@ -334,7 +333,7 @@ def _paths(table: pd.DataFrame, config: PairsConfig) -> pd.Series:
         .mask(touched, inpainter)
         .mask(table["asked_kind"].notna() & table["fill"], filled)
     )
-    shards = {n: f"pairs/shards/{shard_name(n, config.storage)}/" for n in range(int(table["shard"].max()) + 1)}
+    shards = {n: f"pairs/shards/{n:05d}/" for n in range(int(table["shard"].max()) + 1)}
     return (
         table["shard"].map(shards)
         + table["image_id"].str.replace(".", "~")  # WebDataset takes a name's first dot for the end of its stem

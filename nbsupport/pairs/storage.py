@@ -1,13 +1,12 @@
-"""How the files of a shard stand on the disk: a folder of files, a tar archive (WebDataset), or a parquet table.
+"""How the files of a shard stand on the disk: in a run a folder of files; in an export also an archive or a table.
 
 A shard takes its name only when it is whole. A file's path in the manifest goes through its shard, e.g.
-``pairs/shards/00012/NAME.png`` or ``pairs/shards/00012.tar/NAME.png``; :func:`read` follows it.
+``pairs/shards/00012/NAME.png``; :func:`read` follows it.
 
 Formats: WebDataset (the members of one stem are one sample, github.com/webdataset/webdataset); parquet with a column
 ``image`` of ``{bytes, path}``, as the library `datasets` reads it. Not here: what is in a file (:mod:`.files`).
 """
 
-import functools
 import io
 import json
 import os
@@ -23,30 +22,23 @@ import pyarrow.parquet as pq
 from nbsupport.core.errors import UserError
 from nbsupport.core.files import atomic_path
 
-#: storage -> what a shard's name ends in.
-SUFFIXES: dict[str, str] = {"files": "", "tar": ".tar", "parquet": ".parquet"}
+#: Form of an export -> what a shard's name ends in.
+SUFFIXES: dict[str, str] = {"tar": ".tar", "parquet": ".parquet"}
 
 
-def shard_name(number: int, storage: str) -> str:
-    """File or folder name of a shard."""
-    return f"{number:05d}{SUFFIXES[storage]}"
-
-
-def write(path: Path, storage: str, files: Mapping[str, bytes], facts: Sequence[Mapping[str, Any]]) -> None:
-    """Write the files of one shard; the shard appears under its name only when all of it is there.
+def write_archive(path: Path, kind: str, files: Mapping[str, bytes], facts: Sequence[Mapping[str, Any]]) -> None:
+    """Write the files of one shard of an export; it appears under its name only when all of it is there.
 
     Args:
-        path: the shard's. storage: see :data:`SUFFIXES`. files: name -> content, in order.
-        facts: a line of the manifest for each file, kept beside the picture in archives and tables.
+        path: the shard's. kind: see :data:`SUFFIXES`. files: name -> content, in order.
+        facts: a line of the manifest for each file, kept beside the picture.
     """
-    if storage == "files":
-        _write_folder(path, files)
-    else:
-        with atomic_path(path) as temporary:
-            (_write_tar if storage == "tar" else _write_parquet)(temporary, files, facts)
+    with atomic_path(path) as temporary:
+        (_write_tar if kind == "tar" else _write_parquet)(temporary, files, facts)
 
 
-def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+def write(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files (name -> content) of one shard; it appears under its name only when all of it is there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -88,35 +80,13 @@ def read(root: Path, paths: Sequence[str]) -> list[bytes]:
     """Contents of files by the manifest's paths, in their order.
 
     Raises:
-        UserError: a file or its shard is missing or broken.
+        UserError: a file or its shard is missing.
     """
     return [_read_one(root, Path(path)) for path in paths]
 
 
 def _read_one(root: Path, path: Path) -> bytes:
-    shard = root / path.parent
     try:
-        if shard.suffix == ".tar":
-            offset, size = _tar_members(shard, shard.stat().st_mtime_ns)[path.name]
-            with open(shard, "rb") as file:
-                file.seek(offset)
-                return file.read(size)
-        if shard.suffix == ".parquet":
-            return _parquet_images(shard, shard.stat().st_mtime_ns)[path.name]
         return (root / path).read_bytes()
-    except (FileNotFoundError, NotADirectoryError, KeyError):
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"'{root / path}' is missing from the paired set. Run chapter 5 again to restore it.") from None
-    except (tarfile.TarError, pa.ArrowException) as error:
-        raise UserError(f"'{shard}' is broken ({error}). Delete it and run chapter 5 again.") from error
-
-
-@functools.lru_cache(maxsize=8)
-def _tar_members(path: Path, _changed: int) -> dict[str, tuple[int, int]]:
-    with tarfile.open(path) as archive:
-        return {member.name: (member.offset_data, member.size) for member in archive}
-
-
-@functools.lru_cache(maxsize=2)
-def _parquet_images(path: Path, _changed: int) -> dict[str, bytes]:
-    images = pq.read_table(path, columns=["image"])["image"].to_pylist()
-    return {image["path"]: image["bytes"] for image in images}

@@ -44,17 +44,15 @@ def prepare(run: Run, photographs: int, size: int, base: int) -> None:
     masks.make(run, MaskConfig(kinds=("centre", "rectangles", "strokes")))
 
 
-def config_of(images: int, arms: tuple[str, ...], storage: str) -> PairsConfig:
-    return PairsConfig(
-        kinds=("centre", "rectangles", "strokes"), arms=arms, count=max(3, images // len(arms)), storage=storage
-    )
+def config_of(images: int, arms: tuple[str, ...]) -> PairsConfig:
+    return PairsConfig(kinds=("centre", "rectangles", "strokes"), arms=arms, count=max(3, images // len(arms)))
 
 
-def make_one(folder: str, images: int, arms: tuple[str, ...], workers: int | None, storage: str) -> dict[str, object]:
+def make_one(folder: str, images: int, arms: tuple[str, ...], workers: int | None) -> dict[str, object]:
     """Make a set in this process and tell what it took."""
     run = Run(folder)
     start = time.perf_counter()
-    made = pairs.make(run, config_of(images, arms, storage), workers)
+    made = pairs.make(run, config_of(images, arms), workers)
     seconds, result = time.perf_counter() - start, run.result("pairs")
     return {
         "images": len(made),
@@ -87,7 +85,6 @@ def rates(options: argparse.Namespace) -> list[dict[str, object]]:
                 str(run.path),
                 str(images),
                 ",".join(options.arms),
-                options.storage,
             ]
             command += [str(options.workers)] if options.workers else []
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -215,7 +212,6 @@ def main() -> None:
         if name == "rates":
             sub.add_argument("--images", type=int, nargs="+", default=[1000, 10_000])
             sub.add_argument("--arms", nargs="+", default=list(planning.ARMS))
-            sub.add_argument("--storage", default="files")
         else:
             sub.add_argument("--images", type=int, default=3000)
             sub.add_argument("--kills", type=int, default=20)
@@ -225,7 +221,7 @@ def main() -> None:
             )
     what.add_parser("simulate").add_argument("--rows", type=int, default=1_000_000)
     one = what.add_parser("one")
-    for name in ("folder", "images", "arms", "storage"):
+    for name in ("folder", "images", "arms"):
         one.add_argument(name)
     one.add_argument("workers", nargs="?")
     options = parser.parse_args()
@@ -238,7 +234,7 @@ def main() -> None:
     else:
         workers = int(options.workers) if options.workers else None
         arms = tuple(options.arms.split(","))
-        print(json.dumps(make_one(options.folder, int(options.images), arms, workers, options.storage)))
+        print(json.dumps(make_one(options.folder, int(options.images), arms, workers)))
 
 
 if __name__ == "__main__":

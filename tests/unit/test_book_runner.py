@@ -92,7 +92,6 @@ def test_a_profile_with_an_unknown_parameter_is_an_error(small_book):
         ("1.count=2.5", "Chapter 1, parameter count .*whole number"),
         ("2.coverage_high=3", "Chapter 2, parameter coverage_high .*between 0.001 and 0.9"),
         ("2.kinds=[middle]", "Chapter 2, parameter kinds .*'middle'.*Valid: centre, rectangles"),
-        ("5.storage=zip", "Chapter 5, parameter storage .*'files', 'tar', 'parquet', got 'zip'"),
         ("6.search_count=x", "Chapter 6, parameter search_count .*whole number"),
         ("6.condition_count=-2", "Chapter 6, parameter condition_count .*between 0"),
         ("7.ensembles=[foo]", "Chapter 7, parameter ensembles .*soft_vote"),

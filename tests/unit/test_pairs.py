@@ -382,24 +382,6 @@ def test_every_hole_caption_and_sample_of_a_photograph(run, noisy):
     assert run.result("pairs")["checks_passed"]
 
 
-@pytest.mark.parametrize("kind", ["tar", "parquet"])
-def test_storage_changes_neither_pictures_nor_hashes(run, noisy, kind):
-    folders = pairs.make(run, CONFIG)
-    files_held, hashes = list(folders.contents(range(len(folders)))), folders.manifest["sha256"].tolist()
-    stored = pairs.make(run, dataclasses.replace(CONFIG, storage=kind))
-    assert list(stored.contents(range(len(stored)))) == files_held and stored.manifest["sha256"].tolist() == hashes
-    names = sorted(path.name for path in (run / "pairs/shards").iterdir())
-    assert names == [f"{n:05d}.{kind}" for n in range(SHARDS)]
-    assert run.result("pairs")["checks_passed"]
-    (run / "pairs/shards" / names[1]).write_bytes(b"broken")
-    with pytest.raises(UserError, match="broken"):
-        stored.read([made_in(stored, 1)])
-
-
-def made_in(made, shard):
-    return int(np.flatnonzero(made.manifest["shard"] == shard)[0])
-
-
 def read_archives(paths):
     """Samples of tar archives by the library webdataset, which draws from Python's global generator."""
     import random
@@ -411,25 +393,6 @@ def read_archives(paths):
         return list(webdataset.WebDataset([str(path) for path in paths], shardshuffle=False).decode("rgb8"))
     finally:
         random.setstate(state)
-
-
-def test_webdataset_and_parquet_are_read_by_others(run, noisy):
-    import io
-
-    import pyarrow.parquet as pq
-    from PIL import Image
-
-    made = pairs.make(run, dataclasses.replace(CONFIG, storage="tar"))
-    samples = read_archives(sorted((run / "pairs/shards").iterdir()))
-    assert len(samples) == len(made)
-    for n in (0, 7, len(made) - 1):
-        assert np.array_equal(samples[n]["png"], made.cache[n])
-        assert samples[n]["json"]["arm"] == made.manifest["arm"][n]
-    made = pairs.make(run, dataclasses.replace(CONFIG, storage="parquet"))
-    table = pq.read_table(run / "pairs/shards/00001.parquet").to_pylist()
-    first = made_in(made, 1)
-    assert np.array_equal(Image.open(io.BytesIO(table[0]["image"]["bytes"])), made.cache[first])
-    assert table[0]["label"] == made.manifest["label"][first]
 
 
 @pytest.mark.parametrize("encoding", ["jpeg:80", "webp:75"])
