@@ -12,7 +12,6 @@ import torch
 
 from nbsupport.data.captions import tokenise
 from nbsupport.data.synthetic import COLOURS
-from nbsupport.demo import words
 from nbsupport.demo.samples import Samples, fits
 from nbsupport.inpainters import base, classical, registry
 from nbsupport.inpainters.base import Checked, Inpainter
@@ -145,5 +144,5 @@ class Inpainters:
 
     def size(self, name: str) -> int:
         """The side in pixels that it paints at: the network's, or that of the samples."""
-        network = words.network(self.get(name))
-        return network.model.config.image_size if network else self.samples.size
+        found = network(self.get(name))
+        return found.model.config.image_size if found else self.samples.size

@@ -21,7 +21,6 @@ from nbsupport.config import SegmentationConfig
 from nbsupport.core import checkpoints, device, rng
 from nbsupport.core.errors import MissingStage, UserError
 from nbsupport.core.rng import seeded
-from nbsupport.detectors import segmentation
 from nbsupport.detectors.networks import high_pass
 from nbsupport.detectors.predict import to_tensor
 from nbsupport.masks import MaskSet
@@ -125,15 +124,15 @@ def make(run: Run, config: SegmentationConfig) -> nn.Module:
     """
     stage = run.stage("segmentation", config, needs=("detectors",))
     if stage.finished:
-        return segmentation.load(run)
+        return load(run)
     inpainters = list(run.require("detectors")["config"].get("inpainters") or ())
     with stage:
         weights, notes = train(pairs_of.load(run), masks_of.load(run), config, inpainters)
-        path = segmentation.checkpoint(run, config.seed)
+        path = checkpoint(run, config.seed)
         checkpoints.save_weights(path, weights, config)
         stage.outputs(path, path.with_suffix(".json"))
         stage.note(**notes)
-    return segmentation.load(run)
+    return load(run)
 
 
 def train(
@@ -148,7 +147,7 @@ def train(
     numbers, place = rows.index.to_numpy(), device.choose("float32").device
     arms = {arm: np.flatnonzero(rows["arm"] == arm) for arm in sorted(set(rows["arm"]))}
     with seeded(config.seed, "segmentation"):
-        model = segmentation.SegmentationNet(config.channels).to(place)
+        model = SegmentationNet(config.channels).to(place)
     optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=config.steps + 1)
     best, first, log = (np.inf, 0, {}), None, tqdm(range(1, config.steps + 1), desc="segmentation", unit="step")

@@ -22,7 +22,6 @@ from sklearn.svm import SVC
 
 from nbsupport.core import rng
 from nbsupport.core.errors import UserError
-from nbsupport.detectors.ensembles import combiners
 
 _CERTAIN = 1e-6  # probabilities are kept this far from 0 and 1 before their log-odds are taken
 _LEAST_SLOPE = 0.05  # of the calibration line: answers worth nothing keep their order, near one half
@@ -147,7 +146,7 @@ def fit_learned(
         return model.fit(logits[rows], labels[rows], sample_weight=even(labels[rows]) * len(rows))
 
     held_out = np.empty(len(labels))
-    for fitted, other in combiners.by_group(labels, groups, _INNER_FOLDS, seed):
+    for fitted, other in by_group(labels, groups, _INNER_FOLDS, seed):
         held_out[other] = _raw(fit(fitted), logits[other])
     line = LogisticRegression(C=100.0, class_weight="balanced").fit(held_out[:, None], labels)
     slope = max(float(line.coef_[0, 0]), _LEAST_SLOPE)

@@ -18,7 +18,7 @@ import pandas as pd
 
 from nbsupport.core.errors import UserError
 from nbsupport.detectors.ensembles import combiners
-from nbsupport.detectors.ensembles.combiners import Combiner
+from nbsupport.detectors.ensembles.combiners import Combiner, by_group
 from nbsupport.stats.bootstrap import codes_of, group_weights, interval
 
 KEYS = ["path", "seed", "condition"]
@@ -59,7 +59,7 @@ def out_of_fold(
 ) -> np.ndarray:  # fmt: skip
     """(N,) log-odds of every picture from an ensemble that was fitted without that picture's group."""
     held_out = np.empty(len(labels))
-    for fitted, other in folds.by_group(labels, groups, folds, seed):
+    for fitted, other in by_group(labels, groups, folds, seed):
         own = combiners.fit(name, logits[fitted], labels[fitted], groups[fitted], detectors, seed)
         held_out[other] = own.logits(logits[other])
     return held_out
