@@ -92,7 +92,6 @@ def write(root: Path, count: int, size: int = 96, seed: int = 0, workers: int | 
     recipe = {"count": count, "size": size, "seed": seed, "version": _version()}
     marker = root / _RECIPE
     if marker.exists() and read_json(marker) == recipe:
-        print(f"[synthetic] {count} birds of {size} px are there already: {root.name}")
         return root
     unfinished = root / ".unfinished"
     if root.exists() and any(root.iterdir()) and not marker.exists() and not unfinished.exists():
