@@ -67,7 +67,7 @@ An inpainting network that paints the hole of a photograph from what is visible 
 | Pictures seen | {images:,}{before} |
 | Parameters | {parameters:,}, stored in half precision ({megabytes:.1f} MB) |
 | Time | {minutes:.0f} minutes on {device} |
-| Text encoder | pre-trained; R-precision {r_precision:.1%} on held-out photographs (chance {chance:.0%}) |
+| Text encoder | {text_encoder} |
 {more}
 Error on {judged:,} held-out photographs, middle quarter hidden (mean absolute difference in the hole, from 0 to 2; 95 %
 interval from a bootstrap over groups):
@@ -80,7 +80,7 @@ interval from a bootstrap over groups):
 
 **Licence.** The weights are under the licence of this repository. {data_licence}
 **Use.** Research on inpainting and its detection. The network paints birds in the middle of small pictures; it knows
-nothing else, and its fills are soft. It cannot restore what really stood in the hole.
+nothing else{soft}. It cannot restore what really stood in the hole.
 **Load.** `inpainters.registry.create("tdanet:{name}")`.
 **Rebuild.** `{command}`, then `python -m nbsupport export --run RUN --name {name}`.
 """
@@ -138,8 +138,8 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
         minutes=result["seconds"] / 60,
         device=f"{record['cores']} cores" if record["notes"]["device"] == "cpu" else record["notes"]["device"],
         more=_more(training, about["results"].get("attributes")),
-        r_precision=matched["r_precision"],
-        chance=matched["chance"],
+        text_encoder=_text_encoder(matched, training),
+        soft="" if training.get("weight_adversarial") else ", and its fills are soft",
         judged=result["photographs"],
         rows=rows,
         source=_source(dataset),
@@ -194,11 +194,24 @@ def _heard(run: Run) -> dict:
     return {"attributes": {key: measured[key] for key in ("asked", "accuracy", "chance")}} if measured else {}
 
 
+def _text_encoder(matched: Mapping, training: Mapping) -> str:
+    if not matched["steps"] and training.get("start_from"):
+        return f"that of `{training['start_from']}`, trained along"
+    found, chance = matched["r_precision"], matched["chance"]
+    return f"pre-trained; R-precision {found:.1%} on held-out photographs (chance {chance:.0%})"
+
+
 def _more(training: dict, heard: dict | None) -> str:
     """Rows of the card that not every network has: how it was made to follow captions, and whether it does."""
     rows = ""
     if not training.get("weight_adversarial"):
         rows += "| Switched off | the discriminators: no adversarial loss (`weight_adversarial` 0) |\n"
+    if training.get("discriminator") == "texture":
+        weights = {"adversarial": "adversarial ", "r1": "R1 ", "perceptual": "ST-LPIPS by AlexNet ", "l1": "L1 "}
+        told = ", ".join(f"{said}{training[f'weight_{name}']:g}" for name, said in weights.items())
+        rows += f"| Texture | a discriminator of patches of the spliced picture; weights of the losses: {told} |\n"
+    if not training.get("auxiliary_share"):
+        rows += "| Switched off | the auxiliary path and the latent (`auxiliary_share` 0): one hole has one fill |\n"
     if training.get("named_parts"):
         rows += (
             f"| Whole parts hidden | in {training['named_parts']:.0%} of the pictures, the caption names the part |\n"

@@ -132,7 +132,7 @@ class Inpainters:
             about = weights.describe(source)
             size = f"{self.samples.dataset} at {self.samples.size} px"
             other = "" if fits(self.samples, about) else f"; not made for {size}"
-            return f"TDANet of the package, trained on {about['dataset']}{other}"
+            return f"TDANet {source} of the package, trained on {about['dataset']}{other}"
         return f"{name}, a classical method that reads no caption"
 
     def get(self, name: str) -> base.Inpainter:
