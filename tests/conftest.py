@@ -21,6 +21,7 @@ TIERS = {"unit": "unit", "notebooks": "notebooks", "book": "book", "browser": "b
 OF_THE_SMOKE_RUN = ("notebooks", "book", "browser")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark every test by its folder; run the cheap tiers first, or with several workers the longest group."""
 
