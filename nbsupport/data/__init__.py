@@ -1,6 +1,6 @@
 """From folders of captioned photographs to an index, an image cache and a vocabulary.
 
-Each source is a module with ``load`` (see ``records``); they are imported when first asked for.
+Each source is a module with ``load`` (see ``photo``); they are imported when first asked for.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """Judging what detectors said: metrics, intervals that respect groups of photographs, and the pictures behind them.
 
-``metrics`` turns the rows of a score table into numbers with intervals, ``statistics`` holds the intervals themselves,
-``errors`` looks at the pictures that were judged wrongly. Everywhere, "fake" is the positive class (label 1).
+``detector_metrics`` turns the rows of a score table into numbers with intervals (``stats``), ``error_analysis`` looks
+at the pictures that were judged wrongly. Everywhere, "fake" is the positive class (label 1).
 Not here: how scores come about (``detectors``), figures (``plots.evaluation``).
 """

@@ -4,7 +4,7 @@ Each ensemble is compared with the member that was best on *validation* (on that
 of all members, on the same test pictures: AUROC by DeLong, errors by McNemar, both corrected by Holm over all of the
 questions asked here, and beside them the interval over groups, which knows that near-duplicates are not independent.
 It is called higher or lower only if DeLong (corrected) and that interval both say so.
-Not here: fits (:mod:`.folds`), figures (``plots.ensembles``).
+Not here: fits (``ensembles.folds``), figures (``plots.ensembles``).
 """
 
 from collections.abc import Iterator

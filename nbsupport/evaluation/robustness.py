@@ -28,7 +28,7 @@ def score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
     The pictures are those that the detectors were made for: their fake arms and inpainters, one fake of each arm.
 
     Returns:
-        the score table's columns, ``condition`` a name of ``degradations.CONDITIONS`` or ``clean``; also written
+        the score table's columns, ``condition`` a name of ``corruptions.CONDITIONS`` or ``clean``; also written
         to ``scores_conditions.parquet``.
 
     Raises:

@@ -1,9 +1,9 @@
 """How good a filled hole is: against the photograph, against baselines, and with the right or a wrong caption.
 
-``pixels`` measures single pictures, ``perceptual`` through a network; ``distributions`` measures sets (FID, KID) and
-``diversity`` what the noise alone changes. ``comparison`` fills the same holes by several methods, ``intervals`` turns
-its tables into numbers for ``results/*.json``. Not here: filling (``nbsupport.inpainters``), and whether a detector can
-tell (``nbsupport.evaluation``).
+``pixels`` measures single images, ``perceptual`` through a network; ``distributions`` measures sets (FID, KID).
+``comparison`` fills the same holes by several methods and shows what the noise and the caption's strength change;
+``intervals`` turns its tables into numbers for ``results/*.json``; ``attributes`` and ``text_alignment`` ask whether
+fills show what their caption says. Not here: filling (``inpainters``), and whether a detector can tell (``evaluation``).
 """
 
 from nbsupport.data.synthetic.regions import birds_of

@@ -8,7 +8,7 @@ place is known to the pixel, so nothing has to be found first.
 Two things in the picture can give a colour away and are left as they are: another visible part that carries the same
 colour (column ``visible_elsewhere``), and what goes with a colour: a ring around the eye is white on a dark head, and
 half of the parts have their species' usual colour. ``hole="body"`` hides all of the bird. Not here: photographs, of
-whose colours nobody has a list (``listening``).
+whose colours nobody has a list (``text_alignment``).
 """
 
 import functools

@@ -1,1 +1,1 @@
-"""Training loops, one module each: matching (DAMSM), TDANet, classifiers; and the choice of device and precision."""
+"""Training TDANet and the two encoders of its image–text matching (DAMSM): batches, one step, the loops."""
