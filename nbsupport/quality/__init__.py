@@ -3,7 +3,8 @@
 ``pixels`` measures single images, ``perceptual`` through a network; ``distributions`` measures sets (FID, KID).
 ``comparison`` fills the same holes by several methods and shows what the noise and the caption's strength change;
 ``intervals`` turns its tables into numbers for ``results/*.json``; ``attributes`` and ``text_alignment`` ask whether
-fills show what their caption says. Not here: filling (``inpainters``), and whether a detector can tell (``evaluation``).
+fills show what their caption says. Not here: filling (``inpainters``), and whether a detector can tell
+(``evaluation``).
 """
 
 from nbsupport.data.synthetic.regions import birds_of
