@@ -21,21 +21,23 @@ TIERS = {"unit": "unit", "notebooks": "notebooks", "book": "book", "browser": "b
 OF_THE_SMOKE_RUN = ("notebooks", "book", "browser")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def _tier(item: pytest.Item) -> str:
+    return item.path.relative_to(ROOT / "tests").parts[0]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark every test by its folder, and those of the smoke run as one group (here, since xdist reads it early)."""
+    if _tier(item) in TIERS:
+        item.add_marker(getattr(pytest.mark, TIERS[_tier(item)]))
+    if _tier(item) in OF_THE_SMOKE_RUN:
+        item.add_marker(pytest.mark.xdist_group("smoke run"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark every test by its folder; run the cheap tiers first, or with several workers the longest group."""
-
-    def tier(item: pytest.Item) -> str:
-        return item.path.relative_to(ROOT / "tests").parts[0]
-
-    for item in items:
-        if tier(item) in TIERS:
-            item.add_marker(getattr(pytest.mark, TIERS[tier(item)]))
-        if tier(item) in OF_THE_SMOKE_RUN:
-            item.add_marker(pytest.mark.xdist_group("smoke run"))
+    """Run the cheap tiers first, or where several workers share the tests the longest group."""
     workers = bool(getattr(config.option, "numprocesses", None)) or hasattr(config, "workerinput")
     order = sorted(TIERS, key=lambda name: workers and name not in OF_THE_SMOKE_RUN)
-    items.sort(key=lambda item: order.index(tier(item)) if tier(item) in order else len(order))
+    items.sort(key=lambda item: order.index(_tier(item)) if _tier(item) in order else len(order))
 
 
 @pytest.fixture(autouse=True)
