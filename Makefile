@@ -34,7 +34,7 @@ smoke: $(STAMP)  ## run all chapters at their smallest, a few minutes
 # Two processes of one thread each: on two cores faster than one of two. The tests that share a smoke run stay together.
 test: $(STAMP)  ## all tests: unit, notebooks, book, browser
 	OMP_WAIT_POLICY=$${OMP_WAIT_POLICY:-passive} OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
-		$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 15
+		$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --durations 15
 
 lint: $(STAMP)  ## check style, formatting and which room imports which
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ os.environ.setdefault("NBSUPPORT_REPLACE", "1")  # tests make stages of their ow
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: tests/<folder> -> marker; also the order in which the tiers run, cheap ones first (under xdist: the group first).
+#: tests/<folder> -> marker; also the order in which the tiers run: cheap ones first.
 TIERS = {"unit": "unit", "notebooks": "notebooks", "book": "book", "browser": "browser", "benchmarks": "benchmark"}
 
 
@@ -21,23 +21,30 @@ TIERS = {"unit": "unit", "notebooks": "notebooks", "book": "book", "browser": "b
 OF_THE_SMOKE_RUN = ("notebooks", "book", "browser")
 
 
-def _tier(item: pytest.Item) -> str:
-    return item.path.relative_to(ROOT / "tests").parts[0]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by its folder and run the cheap tiers first."""
+
+    def tier(item: pytest.Item) -> str:
+        return item.path.relative_to(ROOT / "tests").parts[0]
+
+    for item in items:
+        if tier(item) in TIERS:
+            item.add_marker(getattr(pytest.mark, TIERS[tier(item)]))
+    order = list(TIERS)
+    items.sort(key=lambda item: order.index(tier(item)) if tier(item) in order else len(order))
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark every test by its folder, and those of the smoke run as one group (here, since xdist reads it early)."""
-    if _tier(item) in TIERS:
-        item.add_marker(getattr(pytest.mark, TIERS[_tier(item)]))
-    if _tier(item) in OF_THE_SMOKE_RUN:
-        item.add_marker(pytest.mark.xdist_group("smoke run"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Under xdist the tests of a file stay together, and all that look at the smoke run; the largest lot goes first."""
+    from xdist.scheduler import LoadScopeScheduling
 
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "smoke run" if file.split("/")[1] in OF_THE_SMOKE_RUN else file
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the cheap tiers first, or where several workers share the tests the longest group."""
-    workers = bool(getattr(config.option, "numprocesses", None)) or hasattr(config, "workerinput")
-    order = sorted(TIERS, key=lambda name: workers and name not in OF_THE_SMOKE_RUN)
-    items.sort(key=lambda item: order.index(_tier(item)) if _tier(item) in order else len(order))
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
