@@ -81,7 +81,7 @@ interval from a bootstrap over groups):
 **Licence.** The weights are under the licence of this repository. {data_licence}
 **Use.** Research on inpainting and its detection. The network paints birds in the middle of small pictures; it knows
 nothing else{soft}. It cannot restore what really stood in the hole.
-**Load.** `inpainters.registry.create("tdanet:{name}")`.
+**Load.** `inpainters.create("tdanet:{name}")`.
 **Rebuild.** `{command}`, then `python -m nbsupport export --run RUN --name {name}`.
 """
 
@@ -137,7 +137,7 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
         megabytes=path.stat().st_size / 1e6,
         minutes=result["seconds"] / 60,
         device=f"{record['cores']} cores" if record["notes"]["device"] == "cpu" else record["notes"]["device"],
-        more=_more(training, about["results"].get("attributes")),
+        more=_more(training, about["results"].get("attributes"), about["dataset"]),
         text_encoder=_text_encoder(matched, training),
         soft="" if training.get("weight_adversarial") else ", and its fills are soft",
         judged=result["photographs"],
@@ -201,7 +201,7 @@ def _text_encoder(matched: Mapping, training: Mapping) -> str:
     return f"pre-trained; R-precision {found:.1%} on held-out photographs (chance {chance:.0%})"
 
 
-def _more(training: dict, heard: dict | None) -> str:
+def _more(training: dict, heard: dict | None, dataset: str) -> str:
     """Rows of the card that not every network has: how it was made to follow captions, and whether it does."""
     rows = ""
     if not training.get("weight_adversarial"):
@@ -210,9 +210,10 @@ def _more(training: dict, heard: dict | None) -> str:
         weights = {"adversarial": "adversarial ", "r1": "R1 ", "perceptual": "ST-LPIPS by AlexNet ", "l1": "L1 "}
         told = ", ".join(f"{said}{training[f'weight_{name}']:g}" for name, said in weights.items())
         rows += f"| Texture | a discriminator of patches of the spliced picture; weights of the losses: {told} |\n"
+        rows += "| Judged by | ST-LPIPS with VGG16, since AlexNet took part in the training |\n"
     if not training.get("auxiliary_share"):
         rows += "| Switched off | the auxiliary path and the latent (`auxiliary_share` 0): one hole has one fill |\n"
-    if training.get("named_parts"):
+    if training.get("named_parts") and dataset == "synthetic":
         rows += (
             f"| Whole parts hidden | in {training['named_parts']:.0%} of the pictures, the caption names the part |\n"
         )

@@ -68,7 +68,7 @@ def test_the_card_says_what_was_switched_off_and_who_is_better_by_all_measures(r
     card = (tmp_path / "shapes.md").read_text()
     assert "- biharmonic: mixed: better by hole_l1; worse by st_lpips_alex." in card and "| ST-LPIPS |" in card
     assert "Switched off" not in card and "| Made from | 24 photographs" in card
-    assert "no adversarial loss" in export._more({"weight_adversarial": 0.0}, None)
+    assert "no adversarial loss" in export._more({"weight_adversarial": 0.0}, None, "cub")
 
 
 def test_the_card_says_whether_named_colours_were_painted(run, tmp_path):
