@@ -168,9 +168,9 @@ class Inspector:
             said = said[(said["split"] == "validation") & (said["condition"] == scores.CLEAN)]
             said = said[(said["detector"] == voice) & (said["seed"] == own)].set_index("path")
             table = table.join(said["probability"].rename(voice), how="inner")
-        config = run.require("index")["config"]
+        config = (run.record("index") or {"config": {}})["config"]
         self = cls(
-            f"the run {run.name}", trained, table, dataset=config["dataset"], fit=config.get("fit", "crop"),
+            f"the run {run.name}", trained, table, dataset=config.get("dataset", ""), fit=config.get("fit", "crop"),
             kind=kinds.of_run(run, trained), voice=voice, combiner=None if own is None else combiner,
         )  # fmt: skip
         with contextlib.suppress(MissingStage):  # before chapter 8 nobody knows

@@ -517,4 +517,4 @@ def test_maps_of_a_run_that_chapter_8_found_no_better_than_chance_are_left_out(c
 
 def test_without_a_run_the_page_says_what_it_uses():
     said = Session().using()
-    assert len(said) == 2 and said[0].startswith("Samples: ") and said[1].startswith("Painter: ")
+    assert len(said) == 2 and said[0].startswith("Samples: ") and said[1].startswith("Inpainter: ")

@@ -162,6 +162,6 @@ def test_sentences_of_other_chapters_follow_their_numbers():
     assert "lower: 1 of 1" in ensemble_report.reading(compared(-0.1, "lower", []))
 
     table = pd.DataFrame({"inpainter": ["tdanet", "telea"], "vote": [0.9, 0.3], "verdict": ["inpainted", "real"]})
-    assert "0 of 1 other painters" in experiments.inpainters_reading(table, "tdanet")
+    assert "0 of 1 other inpainters" in experiments.inpainters_reading(table, "tdanet")
     assert "1 of 1 other painters" in experiments.inpainters_reading(table.assign(vote=[0.2, 0.3]), "tdanet")
     assert "Only one painter" in experiments.inpainters_reading(table.head(1), "tdanet")

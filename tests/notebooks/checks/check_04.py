@@ -15,8 +15,8 @@ from nbsupport.training import matching, progress, tdanet
 #: Cells that must have left exactly one figure, by the call in them.
 FIGURES = (
     "figures.matching_losses(", "figures.losses(", "figures.progress(", "figures.samples_over_time(",
-    "figures.filled(originals", "figures.comparison(", "boxes.draws(", "listening.attribute_accuracy(",
-    "listening.five_captions(", "boxes.attention_maps(",
+    "figures.filled(originals", "figures.comparison(", "boxes.draws(", "text_alignment.attribute_accuracy(",
+    "text_alignment.five_captions(", "boxes.attention_maps(",
 )  # fmt: skip
 
 
