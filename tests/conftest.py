@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+os.environ.pop("COLUMNS", None)  # xdist gives its workers one, and consoles made at import would keep it
 os.environ.setdefault("NBSUPPORT_REPLACE", "1")  # tests make stages of their own runs again with other parameters
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -163,5 +163,5 @@ def test_sentences_of_other_chapters_follow_their_numbers():
 
     table = pd.DataFrame({"inpainter": ["tdanet", "telea"], "vote": [0.9, 0.3], "verdict": ["inpainted", "real"]})
     assert "0 of 1 other inpainters" in experiments.inpainters_reading(table, "tdanet")
-    assert "1 of 1 other painters" in experiments.inpainters_reading(table.assign(vote=[0.2, 0.3]), "tdanet")
+    assert "1 of 1 other inpainters" in experiments.inpainters_reading(table.assign(vote=[0.2, 0.3]), "tdanet")
     assert "Only one painter" in experiments.inpainters_reading(table.head(1), "tdanet")
