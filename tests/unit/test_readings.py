@@ -2,7 +2,10 @@
 
 import pytest
 
-from nbsupport.evaluation import readings
+from nbsupport import masks, pairs
+from nbsupport.data import summary
+from nbsupport.demo import experiments
+from nbsupport.evaluation import ensemble_report, readings
 
 
 def ci(value, low, high):
@@ -127,11 +130,6 @@ def test_winners_and_the_summary():
 def test_sentences_of_other_chapters_follow_their_numbers():
     import pandas as pd
 
-    from nbsupport import masks, pairs
-    from nbsupport.data import summary
-    from nbsupport.demo import experiments
-    from nbsupport.evaluation import ensemble_report
-
     human = ["the red bird sat near a fence"] * 3 + [f"word{n} bird" for n in range(20)]
     assert "a long tail" in summary.words_reading(human)
     assert "a cliff" in summary.words_reading(["this bird has a red crown", "this bird has a blue wing"] * 50)
@@ -164,4 +162,4 @@ def test_sentences_of_other_chapters_follow_their_numbers():
     table = pd.DataFrame({"inpainter": ["tdanet", "telea"], "vote": [0.9, 0.3], "verdict": ["inpainted", "real"]})
     assert "0 of 1 other inpainters" in experiments.inpainters_reading(table, "tdanet")
     assert "1 of 1 other inpainters" in experiments.inpainters_reading(table.assign(vote=[0.2, 0.3]), "tdanet")
-    assert "Only one painter" in experiments.inpainters_reading(table.head(1), "tdanet")
+    assert "Only one inpainter" in experiments.inpainters_reading(table.head(1), "tdanet")
