@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -116,4 +116,18 @@ def words_reading(captions: Iterable[str]) -> str:
     return (
         f"{len(counts):,} different words; the ten most frequent make up {ten:.0%} of all, and {once:.0%} of the words "
         f"occur once: **{shape}**."
+    )
+
+
+def reading(found: Mapping[str, Any], leaked: float) -> str:
+    """The chapter's results in three lines, in Markdown.
+
+    Args: found: of :func:`summarise`. leaked: of :func:`leak_of_variants` for three files a photograph, in [0, 1].
+    """
+    return (
+        f"- {found['indexed']:,} photographs indexed, {found['rejected']:,} files rejected, "
+        f"{found['groups']:,} groups.\n"
+        f"- Groups in two splits: {found['groups_in_two_splits']}; a split by file of three files a photograph would "
+        f"have put {leaked:.0%} of the held-out files' photographs into training.\n"
+        f"- Unknown words in test captions: {found['unknown_rate']['test']:.2%}."
     )

@@ -5,7 +5,7 @@ compared over the very same holes. Kept packed, eight pixels a byte.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -190,6 +190,20 @@ def summary(masks: MaskSet, config: MaskConfig) -> dict[str, object]:
         "histogram_edges": edges,
         "kinds": kinds,
     }
+
+
+def coverage_reading(found: Mapping) -> str:
+    """How far holes step out of the interval of coverage that was asked for, in a sentence.
+
+    Args: found: of :func:`summary`; coverages are shares of the picture's area, in [0, 1].
+    """
+    kinds = pd.DataFrame(found["kinds"]).T
+    low, high = kinds["coverage_min"].min(), kinds["coverage_max"].max()
+    spill = max(found["coverage_low"] - low, high - found["coverage_high"])
+    return (
+        f"The largest step out of the interval is {max(0, spill):.4f} of the area; rectangles grow by whole edges, so "
+        f"up to {found['tolerance']:.4f} is allowed at {found['size'][0]} x {found['size'][1]} pixels."
+    )
 
 
 def hidden_parts(masks: MaskSet, parts: pd.DataFrame) -> pd.DataFrame:

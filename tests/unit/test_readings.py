@@ -163,3 +163,22 @@ def test_sentences_of_other_chapters_follow_their_numbers():
     assert "0 of 1 other inpainters" in experiments.inpainters_reading(table, "tdanet")
     assert "1 of 1 other inpainters" in experiments.inpainters_reading(table.assign(vote=[0.2, 0.3]), "tdanet")
     assert "Only one inpainter" in experiments.inpainters_reading(table.head(1), "tdanet")
+
+
+def test_the_first_chapter_s_summary_follows_its_counts():
+    found = {"indexed": 2400, "rejected": 3, "groups": 2390, "groups_in_two_splits": 0,
+             "unknown_rate": {"test": 0.0125}}  # fmt: skip
+    text = summary.reading(found, 0.59)
+    assert "2,400 photographs indexed, 3 files rejected" in text and "put 59% of" in text and "captions: 1.25%" in text
+
+
+def test_holes_within_the_interval_step_out_of_it_by_nothing():
+    def report(smallest, largest):
+        kinds = {"part": {"coverage_min": 0.1, "coverage_max": 0.2},
+                 "centre": {"coverage_min": smallest, "coverage_max": largest}}  # fmt: skip
+        return {"kinds": kinds, "coverage_low": 0.05, "coverage_high": 0.3, "tolerance": 0.02, "size": [64, 48]}
+
+    text = masks.coverage_reading(report(0.06, 0.29))
+    assert "is 0.0000 of the area" in text and "0.0200 is allowed at 64 x 48" in text
+    assert "is 0.0100 of" in masks.coverage_reading(report(0.04, 0.3))
+    assert "is 0.0150 of" in masks.coverage_reading(report(0.04, 0.315))
