@@ -24,7 +24,17 @@ from nbsupport.quality.comparison import (
     strengths,
 )
 from nbsupport.quality.distributions import Extractor, distance, distances, fid, kid
-from nbsupport.quality.intervals import better, conclusion, missing_or_wrong, report, summary, worth
+from nbsupport.quality.intervals import (
+    better,
+    caption_reading,
+    conclusion,
+    diversity_reading,
+    missing_or_wrong,
+    reading,
+    report,
+    summary,
+    worth,
+)
 from nbsupport.quality.perceptual import Perceptual
 from nbsupport.quality.pixels import (
     MEASURES,
@@ -35,7 +45,13 @@ from nbsupport.quality.pixels import (
     total_variation,
     whole_l1,
 )
-from nbsupport.quality.text_alignment import caption_found, five_captions, recoloured, result_r_precision
+from nbsupport.quality.text_alignment import (
+    caption_found,
+    five_captions,
+    other_colours,
+    recoloured,
+    result_r_precision,
+)
 from nbsupport.stats.bootstrap import mean_interval
 
 __all__ = [
@@ -52,11 +68,13 @@ __all__ = [
     "better",
     "birds_of",
     "caption_found",
+    "caption_reading",
     "centre_holes",
     "compare",
     "conclusion",
     "distance",
     "distances",
+    "diversity_reading",
     "evaluate",
     "fid",
     "fills",
@@ -66,8 +84,10 @@ __all__ = [
     "mean_interval",
     "measures",
     "missing_or_wrong",
+    "other_colours",
     "pick_captions",
     "psnr",
+    "reading",
     "recoloured",
     "report",
     "result_r_precision",

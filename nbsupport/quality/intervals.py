@@ -13,6 +13,7 @@ from scipy import stats
 from nbsupport.core.errors import UserError
 from nbsupport.quality.comparison import KINDS, NO_CAPTION
 from nbsupport.stats.bootstrap import mean_interval
+from nbsupport.stats.intervals import format_interval
 
 #: The columns of :func:`~.comparison.evaluate`'s table that name a row; all others are measures.
 KEYS = ("row", "group", "method", "caption_kind")
@@ -188,6 +189,50 @@ def missing_or_wrong(effects: Mapping[str, Mapping[str, Mapping]], caption_dropo
     if missing["high"] is not None and wrong["low"] is not None and wrong["low"] > missing["high"]:
         return "A wrong caption costs more than a missing one: it misleads."
     return "Whether a wrong or a missing caption costs more cannot be told: their intervals overlap."
+
+
+def caption_reading(effects: Mapping[str, Mapping[str, Mapping]], error: float, caption_dropout: float) -> str:
+    """What a wrong caption costs, what that says of the network, and whether a missing one costs more, in Markdown.
+
+    Args: effects, caption_dropout: as for :func:`missing_or_wrong`. error: L1 in the hole with the right caption.
+    """
+    effect = effects["mismatched"]["hole_l1"]
+    return (
+        f"A wrong caption costs **{format_interval(effect, 4)}** of L1 inside the hole, which is "
+        f"{effect['value'] / error:.1%} of the error. After this training, the network **{worth(effect, error)}**. "
+        + missing_or_wrong(effects, caption_dropout)
+    )
+
+
+def diversity_reading(found: Mapping) -> str:
+    """How far two fillings of one hole lie apart, beside how far one lies from the photograph, in Markdown.
+
+    Args: found: ``results/quality.json``, whose ``diversity`` holds intervals of L1 in the hole, in [0, 1].
+    """
+    own = found["diversity"]
+    share = own["hole_l1"]["value"] / found["measures"]["tdanet"]["matched"]["hole_l1"]["value"]
+    return (
+        f"Two fillings of the same hole differ by **{format_interval(own['hole_l1'], 4)}** in L1, which is {share:.1%} "
+        f"of how far a filling is from the photograph ({own['photographs']} photographs, {own['samples']} fillings of "
+        "each)."
+    )
+
+
+def reading(found: Mapping, names: Mapping[str, str]) -> str:
+    """The quality of a trained TDANet in a few lines, in Markdown.
+
+    Args: found: ``results/quality.json``. names: measure -> how a perceptual distance is called.
+    """
+    own = found["measures"]["tdanet"]["matched"]
+    lines = [f"L1 in the hole: {format_interval(own['hole_l1'])}."]
+    if found["perceptual"]:
+        lines.append(f"{names[found['perceptual']]}: {format_interval(own[found['perceptual']])}.")
+    lines += [f"Against {name}: {said}." for name, said in found["verdicts"].items()]
+    cost = found["caption_effect"]["tdanet"]["mismatched"]["hole_l1"]
+    lines.append(
+        f"A wrong caption costs {format_interval(cost, 4)}: the network {worth(cost, own['hole_l1']['value'])}."
+    )
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _interval(values: pd.Series, seed: int) -> dict:

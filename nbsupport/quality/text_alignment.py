@@ -7,6 +7,7 @@ TDANet's training uses the same encoders as a loss, so the judge is not impartia
 from synthetic birds (``attributes``).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ from nbsupport.quality import attributes, colours
 from nbsupport.stats.bootstrap import share
 from nbsupport.tdanet import retrieval
 from nbsupport.tdanet.damsm import TrainedMatching
+
+#: The words for colours that people's captions of photographs use.
+_TONE = re.compile(r"\b(black|white|gr[ae]y|brown|red|orange|yellow|green|blue|purple|pink)\b")
 
 
 def caption_found(
@@ -116,6 +120,19 @@ def five_captions(
     seeds = [rng.torch_seed(seed, "fill", int(row))] * count
     outputs = base.checked(inpainter).fill(images, holes, list(captions), seeds=seeds)
     return base.splice(images, outputs, holes)
+
+
+def other_colours(rows: Sequence[int], captions: Sequence[str], default: int) -> tuple[int, list[str]]:
+    """The first photograph whose caption names a colour, and captions of it that name others.
+
+    Args: rows: of the index. captions: one for each of `rows`. default: the row where no caption names a colour.
+
+    Returns:
+        The row, and its own caption, three that name red, yellow and blue in place of its colours, and an empty one.
+    """
+    named = (pair for pair in zip(rows, captions, strict=True) if _TONE.search(pair[1]))
+    row, own = next(named, (default, ""))
+    return row, [own, *(_TONE.sub(colour, own) for colour in ("red", "yellow", "blue")), ""]
 
 
 @dataclass(frozen=True)

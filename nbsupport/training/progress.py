@@ -5,7 +5,7 @@ left out where the package is not installed. Not here: figures for the book (``p
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +98,17 @@ def save_grid(run: Run, picture: np.ndarray, step: int) -> Path:
     with atomic_path(path) as temporary:
         Image.fromarray(picture).save(temporary)
     return path
+
+
+def reading(result: Mapping, notes: Mapping, log: pd.DataFrame, clip_gradient: float) -> str:
+    """How long a training took, on what, and how many of its gradients were shortened, in a few sentences.
+
+    Args: result: ``results/tdanet.json``. notes: of the stage's record. log: a row for each step, whose ``gradient``
+        is the norm before it was shortened. clip_gradient: the largest norm of a gradient.
+    """
+    return (
+        f"{result['steps']} steps of {result['batch_size']} photographs, {result['parameters']:,} parameters, "
+        f"{result['seconds']:.0f} s of training ({result['images_per_second']:.0f} images/s), text encoder "
+        f"{notes['text_encoder']}, on {notes['device']}: {notes['precision']}. "
+        f"{(log['gradient'] > clip_gradient).mean():.0%} of the gradients were shortened."
+    )

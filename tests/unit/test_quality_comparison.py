@@ -198,6 +198,22 @@ def test_a_missing_caption_is_explained_only_where_it_costs_more():
     assert "cannot be told" in quality.missing_or_wrong({"mismatched": low, "empty": low}, 0.0)
 
 
+def test_the_sentences_of_the_training_chapter_follow_their_numbers():
+    measures = {"hole_l1": interval(0.19, 0.21), "st_lpips_alex": interval(0.3, 0.4)}
+    effects = {"mismatched": {"hole_l1": interval(0.011, 0.013)}, "empty": {"hole_l1": interval(0.001, 0.002)}}
+    text = quality.caption_reading(effects, 0.2, 0.1)
+    assert "6.0% of the error" in text and "**clearly follows its caption**" in text and "misleads" in text
+
+    found = {"measures": {"tdanet": {"matched": measures}}, "caption_effect": {"tdanet": effects},
+             "diversity": {"hole_l1": interval(0.01, 0.03), "photographs": 20, "samples": 5},
+             "perceptual": "st_lpips_alex", "verdicts": {"Telea": "tie"}}  # fmt: skip
+    assert "10.0% of how far" in (text := quality.diversity_reading(found)) and "20 photographs, 5 fillings" in text
+    lines = quality.reading(found, {"st_lpips_alex": "ST-LPIPS"}).splitlines()
+    assert lines[0].startswith("- L1 in the hole: 0.200") and lines[1].startswith("- ST-LPIPS: 0.350")
+    assert lines[2] == "- Against Telea: tie." and lines[3].endswith("the network clearly follows its caption.")
+    assert len(quality.reading(found | {"perceptual": None}, {}).splitlines()) == 3
+
+
 def test_infinite_values_are_left_out_and_said_to_be():
     class Perfect:
         name = "perfect"

@@ -249,3 +249,11 @@ def test_accuracy_is_drawn_where_it_lies():
     heights = [container.lines[0].get_ydata()[0] for container in axis.containers]
     assert heights == [0.6, 0.5, 0.7, 0.4, 0.5, 0.6]
     assert len(figure.legends[0].get_texts()) == 4
+
+
+def test_the_first_caption_with_a_colour_is_painted_in_others():
+    row, captions = text_alignment.other_colours([4, 7, 9], ["a bird", "a grey bird, black wing", "a red bird"], 2)
+    assert row == 7 and captions[0] == "a grey bird, black wing" and captions[-1] == "" and len(captions) == 5
+    assert captions[1] == "a red bird, red wing" and captions[3] == "a blue bird, blue wing"
+    assert text_alignment.other_colours([4], ["a bored bird"], 2) == (2, [""] * 5), "no colour, though 'red' in bored"
+    assert text_alignment.other_colours([], [], 2)[0] == 2

@@ -1,6 +1,7 @@
 """Training: it learns, it continues exactly where it was killed, it stops on NaN, and its checkpoints are safe."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import tdanet_data
 import torch
@@ -11,7 +12,7 @@ from nbsupport.core import checkpoints, device
 from nbsupport.core.errors import MissingStage, UserError
 from nbsupport.inpainters import registry
 from nbsupport.tdanet import damsm, weights
-from nbsupport.training import matching, step, tdanet
+from nbsupport.training import matching, progress, step, tdanet
 from nbsupport.training.batches import Sampler
 
 MATCHING = MatchingConfig(
@@ -277,3 +278,10 @@ def test_the_validation_photographs_are_drawn_and_span_the_species(monkeypatch):
     assert first == again and np.array_equal(judged[0], judged[1])
     assert len(judged[0]) == len(set(judged[0].tolist())) == 128
     assert len(set(np.searchsorted(rows, judged[0]) // 30)) == 10
+
+
+def test_a_training_is_told_with_the_share_of_its_shortened_gradients():
+    result = {"steps": 4, "batch_size": 16, "parameters": 12345, "seconds": 2.4, "images_per_second": 27}
+    notes = {"text_encoder": "trained", "device": "cpu", "precision": "float32"}
+    text = progress.reading(result, notes, pd.DataFrame({"gradient": [1.0, 10.0, 10.5, 30.0]}), 10.0)
+    assert "12,345 parameters" in text and "encoder trained, on cpu: float32. 50% of the gradients" in text
