@@ -166,6 +166,36 @@ def explains(metrics: list[dict], pairs: list[dict], best: dict[tuple[int, str],
     return records
 
 
+def wins_reading(found: dict) -> str:
+    """How often each ensemble beats, loses to and ties with the best member, in Markdown. Args: found: the report."""
+    asked = [own for own in found["comparisons"] if own["reference"] == BEST]
+    lines = []
+    for name in sorted({own["ensemble"] for own in asked}):
+        told = [own["verdict"] for own in asked if own["ensemble"] == name]
+        lines.append(
+            f"- **{name}** against the best member: higher in {told.count('higher')}, lower in {told.count('lower')}, "
+            f"a tie in {told.count('tie')} of {len(told)} comparisons."
+        )
+    if found["any_wins"]:
+        lines += ["", f"**Shown to be above the best member somewhere:** {', '.join(found['winners'])}."]
+    else:
+        lines += ["", "**No ensemble wins:** none is shown to be above the best member on any kind of fake."]
+    return "\n".join(lines)
+
+
+def gain_reading(found: dict) -> str:
+    """Where the soft vote gained most over its mean member, and what the members are like there, in Markdown.
+
+    Args: found: the report, whose ``explains`` holds records of :func:`explains`.
+    """
+    most = max(found["explains"], key=lambda own: own["gain_over_mean"])
+    return (
+        f"The vote gained most over the *mean* member on **{most['arm']}** ({most['gain_over_mean']:+.3f}), where the "
+        f"members disagree on {most['disagreement']:.0%} of the pictures. Against the *best* member the same vote has "
+        f"{most['gain_over_best']:+.3f}; strongest and weakest member lie {most['spread']:.3f} apart."
+    )
+
+
 def reading(found: dict) -> str:
     """Whether any ensemble beats its best member, and what that rests on, in Markdown. Args: found: the report."""
     asked = [own for own in found["comparisons"] if own["reference"] == BEST]

@@ -46,6 +46,19 @@ def search(found: Mapping) -> str:
     return text
 
 
+def accuracy(result: Mapping, fakes: float, earlier: Mapping) -> str:
+    """What an accuracy is to be set beside: an earlier study, and a detector that always says *inpainted*.
+
+    Args: result: ``results/detectors.json``. fakes: the share of fakes among the pictures, in [0, 1]. earlier: a row
+        of ``detector_metrics.published``.
+    """
+    return (
+        f"The first column is the number to set beside the {earlier['hard']:.0%} of {earlier['study']}. But a detector "
+        f"that always says *inpainted* would reach {fakes:.0%} here, for that is the share of fakes among these "
+        f"pictures ({result['photographs']} photographs of the test split, {result['groups']} groups)."
+    )
+
+
 def gap(records: Records) -> str:
     """Who loses AUROC from regenerated to spliced fakes. Args: records: ``results/detectors.json``'s ``gap``."""
     own = _first_seed(records)

@@ -1,17 +1,23 @@
 """Figures of the protocol: the shortcut audit, robustness under codecs, and whether probabilities can be believed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn
+from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
-from nbsupport.evaluation import detector_metrics
-from nbsupport.plots.detectors import MARKERS, PALETTE
+from nbsupport.evaluation import detector_metrics, naive, readings
+from nbsupport.evaluation.audit import reading as audit_reading
+from nbsupport.plots.detectors import MARKERS, PALETTE, gaps
 from nbsupport.plots.evaluation import nothing
 from nbsupport.plots.style import COLOURS
+from nbsupport.plots.tables import sortable
+
+#: The results files that :func:`real_photographs` shows.
+KEPT = ("detectors", "naive", "audit", "robustness", "sharpness", "strata")
 
 
 def audit(records: Sequence[Mapping]) -> Figure:
@@ -195,3 +201,33 @@ def reliability(table: pd.DataFrame, bins: int = 10) -> Figure:
     axes[0, 0].set_ylabel("share that is inpainted")
     plt.close(figure)
     return figure
+
+
+def real_photographs(real: Mapping[str, Mapping]) -> Iterator[HTML | Figure | Markdown]:
+    """The tables, figures and sentences of the results that are kept with the book, in the order of the chapter.
+
+    Args: real: name -> results file, for each of :data:`KEPT`. Figures show the first seed, sentences what they read.
+    """
+    judged, records = real["detectors"], {name: real[name].get("records") for name in KEPT}
+    over = detector_metrics.across_seeds(judged["metrics"])
+    yield sortable(over[over["arm"] != detector_metrics.ALL].round(3))
+    yield gaps(*([r for r in judged[key] if r["seed"] == 0] for key in ("metrics", "gap")))
+    yield Markdown(readings.gap(judged["gap"]))
+    yield Markdown("**The careless protocol.**")
+    yield sweep(real["naive"]["steps"])
+    yield Markdown(naive.reading(real["naive"]))
+    yield Markdown("**The audit.**")
+    yield audit(real["audit"]["probes"])
+    yield controls(real["audit"]["controls"])
+    yield Markdown(audit_reading(real["audit"]))
+    yield Markdown("**Sharpness matched.**")
+    yield sharpness([r for r in records["sharpness"] if r["seed"] == 0])
+    yield Markdown(readings.blur(records["sharpness"]))
+    yield Markdown("**Recompression and resizing.**")
+    yield conditions(records["robustness"])
+    strongest = judged["best_on_validation"]["0"]
+    yield Markdown("**Where it is hard.**")
+    yield strata(records["strata"], strongest, 0)
+    yield Markdown(readings.hard(records["strata"], strongest))
+    yield Markdown("**In short.**")
+    yield Markdown(readings.summary(judged, records["sharpness"], real["audit"]["flags"]))

@@ -6,16 +6,19 @@ import detector_data
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.display import Markdown
+from matplotlib.figure import Figure
 from scipy import stats
 
 from nbsupport import masks, pairs
 from nbsupport.config import DataConfig, EvaluationConfig, MaskConfig, PairsConfig, RobustnessConfig
 from nbsupport.core.errors import ConfigError, MissingStage
+from nbsupport.core.files import read_json
 from nbsupport.data import index
 from nbsupport.detectors import corruptions, scores
-from nbsupport.evaluation import audit, detector_metrics, naive, robustness, sharpness
+from nbsupport.evaluation import audit, detector_metrics, naive, readings, robustness, sharpness
 from nbsupport.plots import protocol
-from nbsupport.runs import Run
+from nbsupport.runs import Run, project_root
 from nbsupport.stats import paired
 
 
@@ -271,3 +274,13 @@ def test_seams_show_where_blocks_meet():
     across = audit.seams(flat)[0]
     assert across[:8].max() == across[:8].min(), "nothing changes downwards"
     assert across[8:].argmax() in (6, 7, 0)
+
+
+def test_the_results_kept_with_the_book_are_shown_whole():
+    kept = project_root() / "book" / "results" / "cub"
+    real = {name: read_json(kept / f"{name}.json") for name in protocol.KEPT}
+    parts = list(protocol.real_photographs(real))
+    assert sum(isinstance(part, Figure) for part in parts) == 7
+    texts = [part.data for part in parts if isinstance(part, Markdown)]
+    assert texts[0] == readings.gap(real["detectors"]["gap"]) and "Shortcut probes flagged" in texts[-1]
+    assert all(texts), "a heading without its answer"

@@ -127,6 +127,12 @@ def test_winners_and_the_summary():
     )
 
 
+def test_an_accuracy_is_set_beside_the_share_of_fakes():
+    found = {"photographs": 60, "groups": 58}
+    text = readings.accuracy(found, 0.75, {"study": "a study", "hard": 0.554})
+    assert "the 55% of a study" in text and "would reach 75% here" in text and "60 photographs" in text
+
+
 def test_sentences_of_other_chapters_follow_their_numbers():
     import pandas as pd
 
@@ -158,6 +164,24 @@ def test_sentences_of_other_chapters_follow_their_numbers():
         compared(0.1, "higher", ["soft_vote"])
     )
     assert "lower: 1 of 1" in ensemble_report.reading(compared(-0.1, "lower", []))
+
+    won = compared(0.1, "higher", ["soft_vote"]) | {"any_wins": True}
+    text = ensemble_report.wins_reading(won)
+    assert "**soft_vote** against the best member: higher in 1, lower in 0, a tie in 0 of 1" in text
+    assert "somewhere:** soft_vote" in text and "No ensemble wins" not in text
+    lost = compared(0.0, "tie", []) | {"any_wins": False}
+    assert "a tie in 1 of 1" in ensemble_report.wins_reading(lost) and "No ensemble" in ensemble_report.wins_reading(
+        lost
+    )
+    plain = {**won["comparisons"][0], "reference": ensemble_report.MEAN}
+    assert "higher in 1, lower in 0, a tie in 0 of 1" in ensemble_report.wins_reading(
+        won | {"comparisons": [*won["comparisons"], plain]}
+    ), "only comparisons with the best member count"
+
+    gain = {"arm": "spliced", "gain_over_mean": 0.05, "gain_over_best": -0.01, "disagreement": 0.2, "spread": 0.1}
+    less = {**gain, "arm": "regenerated", "gain_over_mean": 0.01}
+    text = ensemble_report.gain_reading({"explains": [less, gain]})
+    assert "on **spliced** (+0.050)" in text and "disagree on 20%" in text and "has -0.010" in text
 
     table = pd.DataFrame({"inpainter": ["tdanet", "telea"], "vote": [0.9, 0.3], "verdict": ["inpainted", "real"]})
     assert "0 of 1 other inpainters" in experiments.inpainters_reading(table, "tdanet")
