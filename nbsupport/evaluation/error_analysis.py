@@ -208,6 +208,17 @@ def contrasts(table: pd.DataFrame, config: EvaluationConfig) -> Iterator[dict[st
             yield {"detector": detector, "seed": seed, "arm": arm, "quantity": quantity, **means, **found}
 
 
+def opening(found: dict[str, object]) -> str:
+    """How many pictures were judged, and whose answers are shown, in Markdown. Args: found: of :func:`result`."""
+    best = found["best"]
+    return (
+        f"The test split holds **{found['pictures']}** pictures of {found['photographs']} photographs in "
+        f"{found['groups']} groups. The galleries show the answers of **{best['detector']}** (seed {best['seed']}), "
+        "which ranked the validation pictures best. A picture counts as called fake from a probability of "
+        f"{found['threshold']}."
+    )
+
+
 def reading(found: dict[str, object]) -> str:
     """The chapter's results in a few lines, in Markdown. Args: found: ``results/errors.json``."""
     best = found["best"]["detector"], found["best"]["seed"]

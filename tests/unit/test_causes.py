@@ -271,6 +271,13 @@ def test_maps_that_are_all_alike_are_said_to_be():
     assert "No detector" in localization.alike_words({"own": found["own"]})
 
 
+def test_the_chapter_opens_with_whose_answers_it_shows():
+    found = {"pictures": 180, "photographs": 60, "groups": 58, "threshold": 0.5,
+             "best": {"detector": "net", "seed": 2}}  # fmt: skip
+    text = error_analysis.opening(found)
+    assert "**180** pictures of 60 photographs in 58 groups" in text and "**net** (seed 2)" in text and "0.5." in text
+
+
 def test_the_chapter_s_summary_follows_its_shares():
     def result(value, survivors):
         share = {
