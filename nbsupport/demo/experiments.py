@@ -162,3 +162,57 @@ def inpainters_reading(table: pd.DataFrame, inpainter: str) -> str:
         f"The vote on {inpainter}'s fill is {votes[inpainter]:.2f}; {above} of {len(others)} other inpainters get a "
         f"higher one in this hole. Called *inpainted*: {', '.join(called) or 'none'}."
     )
+
+
+def colours_reading(table: pd.DataFrame, part: str, hole: np.ndarray) -> str:
+    """Whether fills take the colour that their caption names, in Markdown.
+
+    Args: table: of :func:`name_colours`. part: the hidden part, empty for a hole at the centre. hole: (H, W) bool,
+        True = hole.
+    """
+    right = int((table["nearest"] == table["colour"]).sum())
+    if right == len(table):
+        listens = "follows this word"
+    else:
+        listens = "does not follow this word" if right <= 1 else "follows it at times"
+    return (
+        f"Hidden: {part or 'the centre'}, {hole.mean():.1%} of the picture. The tone in the hole is nearest to the "
+        f"colour that was named in **{right} of {len(table)}** fills; from one colour to another the hole changes by "
+        f"up to {table['apart'].max():.1f} grey levels of 255. By this measure the inpainter {listens} here."
+    )
+
+
+def by_coverage(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """What one detector or the vote says of holes of each size. Args: table: of :func:`shrink_hole`. name: who.
+
+    Returns:
+        index: the coverage wanted, from 0 (untouched) upwards; ``probability``: the mean over the pictures;
+        ``inpainted``: how many pictures are called so; ``pictures``: of how many.
+    """
+    own = table[table["name"] == name]
+    groups = own.groupby("coverage")
+    called = own[own["verdict"] == "inpainted"].groupby("coverage").size()
+    probability = groups["probability"].mean()
+    called = called.reindex(probability.index, fill_value=0)
+    return pd.DataFrame({"probability": probability, "inpainted": called, "pictures": groups.size()})
+
+
+def shrinking_reading(votes: pd.DataFrame) -> str:
+    """How the vote falls as the hole shrinks, in Markdown. Args: votes: of :func:`by_coverage`, two sizes at least."""
+    none, smallest, largest = (votes.iloc[place] for place in (0, 1, -1))
+    return (
+        f"Mean of the vote: {largest['probability']:.2f} at the largest hole, {smallest['probability']:.2f} at the "
+        f"smallest, {none['probability']:.2f} with none. Called *inpainted*: {largest['inpainted']:.0f} of "
+        f"{largest['pictures']:.0f} pictures at the largest, {smallest['inpainted']:.0f} at the smallest, "
+        f"{none['inpainted']:.0f} with no hole at all."
+    )
+
+
+def flips_reading(flips: pd.Series, coverage: float) -> str:
+    """Which way of saving a picture turns verdicts, in Markdown.
+
+    Args: flips: step -> share of the verdicts that it turns, in [0, 1]. coverage: of the holes, in [0, 1].
+    """
+    most = f"Most are turned by **{flips.idxmax()}**." if flips.any() else "No step turned any."
+    shares = ", ".join(f"{step} {share:.0%}" for step, share in flips.items())
+    return f"With holes of {coverage:.1%}, each step turns this share of the vote's verdicts: {shares}. {most}"

@@ -1,5 +1,7 @@
 """Sentences of chapter 6 follow their results: each is fed results that contradict the one before."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from nbsupport import masks, pairs
@@ -134,8 +136,6 @@ def test_an_accuracy_is_set_beside_the_share_of_fakes():
 
 
 def test_sentences_of_other_chapters_follow_their_numbers():
-    import pandas as pd
-
     human = ["the red bird sat near a fence"] * 3 + [f"word{n} bird" for n in range(20)]
     assert "a long tail" in summary.words_reading(human)
     assert "a cliff" in summary.words_reading(["this bird has a red crown", "this bird has a blue wing"] * 50)
@@ -170,9 +170,8 @@ def test_sentences_of_other_chapters_follow_their_numbers():
     assert "**soft_vote** against the best member: higher in 1, lower in 0, a tie in 0 of 1" in text
     assert "somewhere:** soft_vote" in text and "No ensemble wins" not in text
     lost = compared(0.0, "tie", []) | {"any_wins": False}
-    assert "a tie in 1 of 1" in ensemble_report.wins_reading(lost) and "No ensemble" in ensemble_report.wins_reading(
-        lost
-    )
+    text = ensemble_report.wins_reading(lost)
+    assert "a tie in 1 of 1" in text and "No ensemble wins" in text
     plain = {**won["comparisons"][0], "reference": ensemble_report.MEAN}
     assert "higher in 1, lower in 0, a tie in 0 of 1" in ensemble_report.wins_reading(
         won | {"comparisons": [*won["comparisons"], plain]}
@@ -206,3 +205,32 @@ def test_holes_within_the_interval_step_out_of_it_by_nothing():
     assert "is 0.0000 of the area" in text and "0.0200 is allowed at 64 x 48" in text
     assert "is 0.0100 of" in masks.coverage_reading(report(0.04, 0.3))
     assert "is 0.0150 of" in masks.coverage_reading(report(0.04, 0.315))
+
+
+def test_the_experiments_sentences_follow_their_tables():
+    hole = np.zeros((10, 10), bool)
+    hole[:2, :5] = True
+    table = pd.DataFrame(
+        {"colour": ["red", "blue", "yellow"], "nearest": ["red", "blue", "yellow"], "apart": [0, 3, 5]}
+    )
+    text = experiments.colours_reading(table, "wing", hole)
+    assert "Hidden: wing, 10.0%" in text and "**3 of 3**" in text and "follows this word" in text
+    text = experiments.colours_reading(table.assign(nearest="red"), "", hole)
+    assert "the centre" in text and "does not follow this word" in text
+    assert "at times" in experiments.colours_reading(table.assign(nearest=["red", "blue", "red"]), "", hole)
+
+    told = pd.DataFrame(
+        [("a", 0.0, "v", 0.2, "real"), ("b", 0.0, "v", 0.4, "real"), ("a", 0.01, "v", 0.6, "inpainted"),
+         ("b", 0.01, "v", 0.4, "real"), ("a", 0.3, "v", 0.9, "inpainted"), ("b", 0.3, "v", 0.7, "inpainted"),
+         ("a", 0.0, "other", 1.0, "inpainted")],
+        columns=["image_id", "coverage", "name", "probability", "verdict"],
+    )  # fmt: skip
+    votes = experiments.by_coverage(told, "v")
+    assert votes["inpainted"].tolist() == [0, 1, 2] and votes["pictures"].tolist() == [2, 2, 2]
+    text = experiments.shrinking_reading(votes)
+    assert "0.80 at the largest hole, 0.50 at the smallest, 0.30 with none" in text
+    assert "2 of 2 pictures at the largest, 1 at the smallest, 0 with no hole" in text
+
+    flips = pd.Series({"jpeg 80": 0.25, "webp 60": 0.5})
+    assert "by **webp 60**" in (text := experiments.flips_reading(flips, 0.02)) and "holes of 2.0%" in text
+    assert "jpeg 80 25%, webp 60 50%" in text and "No step" in experiments.flips_reading(flips * 0, 0.02)
