@@ -23,6 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DECLARED = [Requirement(text) for text in PROJECT["dependencies"] + sum(EXTRAS.values(), [])]
 MODULES = sorted((ROOT / "nbsupport").rglob("*.py"))
+CELL_COLUMNS, CELL_LINES = 82, 25  # of a code cell that the book shows
 
 
 def tracked():
@@ -109,6 +110,17 @@ def test_notebooks_carry_no_outputs():
         if path.suffix == ".ipynb":
             cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
             assert not any(cell["outputs"] or cell["execution_count"] for cell in cells), path.name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_visible_cells_fit_the_page_of_the_book(path):
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        tags = set(cell["metadata"].get("tags", []))
+        if cell["cell_type"] == "code" and not tags & {"hide-cell", "remove-cell"}:
+            lines = "".join(cell["source"]).splitlines()
+            wide = [line for line in lines if len(line) > CELL_COLUMNS]
+            assert not wide, f"{cell['id']}: the page cuts off what is beyond column {CELL_COLUMNS}"
+            assert len(lines) <= CELL_LINES or "parameters" in tags, f"{cell['id']}: more than {CELL_LINES} lines"
 
 
 def test_no_package_registry_is_named():
