@@ -9,11 +9,10 @@ Not here: filling a hole (``inpainters``) and choosing which hole belongs to whi
 """
 
 from nbsupport.masks.drawing import draw, drawable, part_points, sample_batch, tolerance
-from nbsupport.masks.evaluation_set import MaskSet, coverage_reading, hidden_parts, hidden_reading, load, make
+from nbsupport.masks.evaluation_set import MaskSet, hidden_parts, hidden_reading, load, make
 
 __all__ = [
     "MaskSet",
-    "coverage_reading",
     "draw",
     "drawable",
     "hidden_parts",

@@ -8,6 +8,7 @@ from nbsupport import masks, pairs
 from nbsupport.data import summary
 from nbsupport.demo import experiments
 from nbsupport.evaluation import ensemble_report, readings
+from nbsupport.masks import evaluation_set
 
 
 def ci(value, low, high):
@@ -201,18 +202,17 @@ def test_holes_within_the_interval_step_out_of_it_by_nothing():
                  "centre": {"coverage_min": smallest, "coverage_max": largest}}  # fmt: skip
         return {"kinds": kinds, "coverage_low": 0.05, "coverage_high": 0.3, "tolerance": 0.02, "size": [64, 48]}
 
-    text = masks.coverage_reading(report(0.06, 0.29))
+    text = evaluation_set.coverage_reading(report(0.06, 0.29))
     assert "is 0.0000 of the area" in text and "0.0200 is allowed at 64 x 48" in text
-    assert "is 0.0100 of" in masks.coverage_reading(report(0.04, 0.3))
-    assert "is 0.0150 of" in masks.coverage_reading(report(0.04, 0.315))
+    assert "is 0.0100 of" in evaluation_set.coverage_reading(report(0.04, 0.3))
+    assert "is 0.0150 of" in evaluation_set.coverage_reading(report(0.04, 0.315))
 
 
 def test_the_experiments_sentences_follow_their_tables():
     hole = np.zeros((10, 10), bool)
     hole[:2, :5] = True
-    table = pd.DataFrame(
-        {"colour": ["red", "blue", "yellow"], "nearest": ["red", "blue", "yellow"], "apart": [0, 3, 5]}
-    )
+    colours = ["red", "blue", "yellow"]
+    table = pd.DataFrame({"colour": colours, "nearest": colours, "apart": [0, 3, 5]})
     text = experiments.colours_reading(table, "wing", hole)
     assert "Hidden: wing, 10.0%" in text and "**3 of 3**" in text and "follows this word" in text
     text = experiments.colours_reading(table.assign(nearest="red"), "", hole)
