@@ -193,7 +193,7 @@ class MatchingConfig(Config):
     """Chapter 4, first half: pre-training of the text and image encoders (DAMSM of AttnGAN)."""
 
     steps: int = between(300, 0, 10_000_000)  # 0: leave the encoders untrained
-    start_from: str | None = None  # weights of the package to start from (nbsupport.pretrained.matching)
+    start_from: str | None = None  # encoders of the package to start from (tdanet.weights)
     batch_size: int = between(32, 2, 4096)
     learning_rate: float = between(3e-3, 1e-7, 1.0)
     text_channels: int = between(256, 16, 2048)  # word and sentence features; half in each direction of the GRU
@@ -271,7 +271,7 @@ class TrainingConfig(Config):
     caption_dropout: float = between(0.0, 0.0, 1.0)  # share of the pictures that are painted without their caption
     named_parts: float = between(0.0, 0.0, 1.0)  # synthetic birds alone: hide a whole part that the caption names
     train_text: bool = False  # let the inpainting losses change the pre-trained text encoder
-    start_from: str | None = None  # weights of an earlier training: a file, or a name of nbsupport.pretrained
+    start_from: str | None = None  # weights of an earlier training: a file, or a name of tdanet.weights
     ema_decay: float = between(0.999, 0.0, 0.99999)  # of the moving average of the weights, which is what is kept
     clip_gradient: float = between(5.0, 1e-3, 1e6)  # largest norm of a gradient
     momentum: float = between(0.9, 0.0, 0.999)  # of the network's Adam (its first beta); 0.5 is usual with a GAN

@@ -23,11 +23,10 @@ from nbsupport.cli.common import (
     ProfileOption,
     RunOption,
     SettingsOption,
+    asked,
     choose_run,
     err,
-    existing,
     out,
-    own_data,
     plain,
     readable_errors,
 )
@@ -95,11 +94,8 @@ def run(
 
       python -m nbsupport run --only 4-6 --set 4.steps=3000
     """
+    name, overruled, place, parameters = asked(name, dataset, profile, settings, data, force)
     chapters = book_chapters.all_chapters()
-    name = choose_run(name, dataset, profile)
-    overruled = book_chapters.parse_settings(settings or [])
-    place = own_data(name, dataset, existing(data), force)
-    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=place, settings=overruled)
     wanted = book_chapters.select(chapters, only)
     opened = Run(name)
     start = time.perf_counter()
@@ -166,11 +162,7 @@ def train(
 
       python -m nbsupport train --ablation "no negation" --ablation repaired
     """
-    chapters = book_chapters.all_chapters()
-    name = choose_run(name, dataset, profile)
-    overruled = book_chapters.parse_settings(settings or [])
-    place = own_data(name, dataset, existing(data), force)
-    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=place, settings=overruled)
+    name, overruled, place, parameters = asked(name, dataset, profile, settings, data, force)
     threads.choose_waiting()  # before PyTorch is loaded
     from nbsupport.book import recipe
 
@@ -208,7 +200,7 @@ def export(
     """Write a run's TDANet into nbsupport/pretrained (half precision, model card) and its numbers into book/results.
 
     Without --name only the numbers are written. With --detectors, only those detectors are written, with what the demo
-    needs for their verdicts, into nbsupport/detectors/packaged/NAME.
+    needs for their verdicts, into nbsupport/pretrained/detectors/NAME.
     Numbers and weights only: no photograph, and no picture made from one, leaves the run folder.
 
     [bold]Example[/bold]
@@ -232,8 +224,9 @@ def export(
     if name:
         path = export.export(opened, name, command or f"python -m nbsupport train --run {run_name}")
         out.print(f"Weights and card: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
-        path = export.export_matching(opened, name, command or f"python -m nbsupport train --run {run_name}")
-        out.print(f"Matching: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
+        if opened.require("matching")["notes"]["weights"] == "trained":
+            path = export.export_matching(opened, name, command or f"python -m nbsupport train --run {run_name}")
+            out.print(f"Matching: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
     for written in export.export_results(opened):
         out.print(f"Numbers: {plain(written)}")
 
@@ -398,8 +391,6 @@ def _check_folder(place: Path) -> None:
             + ", ".join(f"{splits[name]:,} {name}" for name in ("train", "validation", "test"))
         )
     out.print(f"{found.masks:,} have an object mask.")
-    for reason, times in found.mask_problems.most_common(5):
-        out.print(f"{times:,} object masks are left out: {plain(reason)}")
     if found.problem:
         raise UserError(found.problem)
     out.print("That is enough for every chapter.")

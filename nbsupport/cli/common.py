@@ -5,12 +5,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 
-from nbsupport.book import chapters as book_chapters
+from nbsupport.book import chapters
 from nbsupport.config import DATASETS
 from nbsupport.core.errors import ConfigError, UserError, unknown
 from nbsupport.runs import Run, runs_root
@@ -29,9 +29,7 @@ RunOption = Annotated[
 DatasetOption = Annotated[str, typer.Option(metavar="|".join(DATASETS), help="Where the photographs come from.")]
 ProfileOption = Annotated[
     str,
-    typer.Option(
-        metavar="|".join(book_chapters.profile_names()) or "NAME", help="How much work: minutes, a book, hours."
-    ),
+    typer.Option(metavar="|".join(chapters.profile_names()) or "NAME", help="How much work: minutes, a book, hours."),
 ]
 DataOption = Annotated[
     Path | None, typer.Option(metavar="PATH", help="The data set's folder or its parent; default: NBSUPPORT_DATA.")
@@ -71,7 +69,7 @@ def choose_run(name: str | None, dataset: str, profile: str) -> str:
     """The name given, or the default one; data set and profile are checked in either case."""
     if dataset not in DATASETS:
         raise ConfigError(unknown("dataset", dataset, DATASETS))
-    valid = book_chapters.profile_names()
+    valid = chapters.profile_names()
     if profile not in valid:
         raise ConfigError(unknown("profile", profile, valid))
     return name or f"{dataset}-{profile}"
@@ -85,6 +83,35 @@ def existing(data: Path | None) -> str | None:
     if not path.exists():
         raise ConfigError(f"--data: there is no folder '{path}'. Download one with:  python -m nbsupport data --help")
     return str(path)
+
+
+class Asked(NamedTuple):
+    """What a command that works on a run was asked for, checked before anything slow is loaded."""
+
+    name: str
+    settings: dict[int, dict[str, Any]]  # those of --set alone
+    data: str | None
+    parameters: dict[int, dict[str, Any]]  # of every chapter, all of them
+
+
+def asked(
+    name: str | None,
+    dataset: str,
+    profile: str,
+    settings: list[str] | None,
+    data: Path | None = None,
+    force: bool = False,
+) -> Asked:
+    """The run's name, what `--set` says, where its photographs lie, and the parameters of every chapter.
+
+    Raises:
+        ConfigError: something that does not exist or cannot be, or a run of other photographs (see :func:`own_data`).
+    """
+    name = choose_run(name, dataset, profile)
+    overruled = chapters.parse_settings(settings or [])
+    place = own_data(name, dataset, existing(data), force)
+    planned = chapters.plan(chapters.all_chapters(), profile, dataset=dataset, data=place, settings=overruled)
+    return Asked(name, overruled, place, planned)
 
 
 def own_data(name: str, dataset: str, data: str | None, force: bool) -> str | None:

@@ -6,16 +6,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from nbsupport.book import chapters as book_chapters
 from nbsupport.cli.common import (
     DatasetOption,
     ForceOption,
     ProfileOption,
     RunOption,
     SettingsOption,
-    choose_run,
+    asked,
     out,
-    own_data,
     plain,
     readable_errors,
 )
@@ -52,11 +50,8 @@ def make(
     from nbsupport import pairs as paired
     from nbsupport.config import PairsConfig
 
-    chapters = book_chapters.all_chapters()
-    name = choose_run(name, dataset, profile)
-    overruled = book_chapters.parse_settings(settings or [])
-    place = own_data(name, dataset, None, False)
-    parameters = book_chapters.plan(chapters, profile, dataset=dataset, data=place, settings=overruled)[5]
+    name, overruled, _, planned = asked(name, dataset, profile, settings)
+    parameters = planned[5]
     fields = PairsConfig.__dataclass_fields__
     config = PairsConfig.from_mapping({key: value for key, value in parameters.items() if key in fields})
     opened = Run(name, replace=force or None)

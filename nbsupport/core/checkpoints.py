@@ -27,10 +27,12 @@ _AGAIN = (
 class Config(Protocol):
     """What is kept beside weights: parameters that go to a mapping and come back (``nbsupport.config``)."""
 
-    def to_mapping(self) -> dict[str, Any]: ...
+    def to_mapping(self) -> dict[str, Any]:
+        """The parameters as plain JSON-ready values."""
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self: ...
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Built again from what :meth:`to_mapping` gave."""
 
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)

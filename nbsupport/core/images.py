@@ -60,18 +60,7 @@ def read_image(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndar
 
 def read_grey(path: str | os.PathLike) -> np.ndarray:
     """Read a mask file as greys, (H, W) uint8, alpha left out; raises :class:`UnusableImage` as :func:`read_image`."""
-    data = read_bytes(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            image = Image.open(io.BytesIO(data), formats=_known_formats())
-            if image.width * image.height > MAX_PIXELS:
-                raise TooManyPixels(f"{image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed")
-            return np.asarray(image.convert("L"))
-        except UnusableImage:
-            raise
-        except Exception as error:  # foreign bytes: each decoder fails in ways of its own
-            raise UnusableImage(f"corrupt: {str(error) or type(error).__name__}") from None
+    return np.asarray(_mask_picture(read_bytes(path), MAX_PIXELS)[0].convert("L"))
 
 
 def read_mask(source: str | os.PathLike | bytes, *, trimap: bool = False, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -118,9 +107,7 @@ def _mask_picture(data: bytes, max_pixels: int) -> tuple[Image.Image, bool]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(data), formats=_known_formats())
-            if image.width * image.height > max_pixels:
-                raise TooManyPixels(f"{image.width} x {image.height} pixels, more than the {max_pixels:,} allowed")
+            image = _open(data, max_pixels)
             image.load()
             lossy = image.format in ("JPEG", "MPO", "AVIF", "JPEG2000", "WEBP", "HEIF")
             if image.mode == "P" and "transparency" in image.info:
@@ -182,17 +169,22 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     return data
 
 
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    """The picture with its header read and nothing decoded yet; raises TooManyPixels, and what Pillow raises."""
+    image = Image.open(io.BytesIO(data), formats=_known_formats())
+    if image.width * image.height > max_pixels:
+        raise TooManyPixels(f"{image.width} x {image.height} pixels, more than the {max_pixels:,} allowed")
+    return image
+
+
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode the bytes of a picture file to an upright Pillow image of mode RGB; see :func:`read_image`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # damaged EXIF and the like; what matters raises
         try:
-            image = Image.open(io.BytesIO(data), formats=_known_formats())
-            width, height = image.size
-            if width * height > max_pixels:
-                raise TooManyPixels(f"{width} x {height} pixels, more than the {max_pixels:,} allowed")
-            if min(width, height) < MIN_SIDE:
-                raise UnusableImage(f"{width} x {height} pixels, a side is shorter than {MIN_SIDE}")
+            image = _open(data, max_pixels)
+            if min(image.size) < MIN_SIDE:
+                raise UnusableImage(f"{image.width} x {image.height} pixels, a side is shorter than {MIN_SIDE}")
             image.load()
             return _to_rgb(_in_srgb(_upright(image)))
         except UnusableImage:

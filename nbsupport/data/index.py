@@ -137,7 +137,6 @@ def _make(run: Run, config: DataConfig, root: Path) -> dict[str, Any]:
     """Do the work of the stage and return the notes for its record."""
     listed = _list(root, config)
     photos = choose(listed, config.count, config.seed)
-    check_spaced([text for photo in photos for text in photo.captions])  # before the pictures, which take longer
 
     start = time.perf_counter()
     with writing(run / "cache", config.image_size) as cache:
@@ -168,14 +167,13 @@ class Check:
 
     Attributes:
         table: the columns of the index of the usable photographs; empty if there are too few to share out.
-        rejected: (path, reason). masks: how many have an object mask. mask_problems: reason -> times.
+        rejected: (path, reason). masks: how many have an object mask.
         problem: why chapter 1 would refuse them, with the number needed; empty if it would not.
     """
 
     table: dict[str, Sequence]
     rejected: Sequence[tuple[str, str]]
     masks: int
-    mask_problems: Counter[str]
     problem: str = ""
 
 
@@ -185,16 +183,14 @@ def check(root: Path, config: DataConfig) -> Check:
     Raises:
         UserError: the source cannot be listed, or not one file of it can be used.
     """
-    photos = _list(root, config)
-    check_spaced([text for photo in photos for text in photo.captions])
-    found = _read(photos, root, config)
+    found = _read(_list(root, config), root, config)
     table, problem = {}, ""
     try:
         table = _table(found.photos, found.facts, config)
         splits.check_enough(table["group"], table["split"], config.validation_fraction, config.test_fraction)
     except UserError as error:
         problem = str(error)
-    return Check(table, found.rejected, found.masks, found.mask_problems, problem)
+    return Check(table, found.rejected, found.masks, problem)
 
 
 def _list(root: Path, config: DataConfig) -> list[Photo]:
@@ -219,6 +215,7 @@ class _Found:
 
 def _read(photos: Sequence[Photo], root: Path, config: DataConfig, cache: CacheWriter | None = None) -> _Found:
     """Read every photograph, into `cache` if there is one; raises UserError where none can be used."""
+    check_spaced([text for photo in photos for text in photo.captions])  # before the pictures, which take longer
     found = _Found()
     results = ingest_all(photos, root=root, config=config)
     for photo, result in zip(photos, tqdm(results, "indexing", len(photos), unit="photo"), strict=True):

@@ -62,9 +62,8 @@ def ingest(photo: Photo, *, root: Path, config: DataConfig) -> Ingested | str:
     if problem and getattr(SOURCES[source], "MASKS_MUST_FIT", False):
         return problem
     mask = None if mask is None else geometry.cut_mask(mask, frame, size)
-    captions = photo.captions or compose(
-        Path(root), photo, image, mask, config.seed
-    )  # a box is too coarse to measure in
+    # before a box stands in for the mask: it is too coarse to measure colours in
+    captions = photo.captions or compose(Path(root), photo, image, mask, config.seed)
     if mask is None and geometry.clip_box(photo.box, width, height):
         mask = geometry.cut_box(photo.box, frame, size)
         mask = mask if mask.mean() <= BOX_SAYS_NOTHING else None

@@ -2,7 +2,8 @@
 
 A source is a module of this package with ``load(root, *, captions=None, seed=0) -> list[Photo]`` (an error that says
 how to mend it when the layout is not there) and, where it has object masks, ``read_object_mask(root, object_mask) ->
-(H, W) bool, True = object``, which opens the file that ``Photo.object_mask`` names. A source whose captions must be
+(H, W) bool, True = object``, which opens the file that ``Photo.object_mask`` names (with ``MASKS_MUST_FIT = True``
+one that cannot be read or does not fit rejects its photograph, else it is left out). A source whose captions must be
 measured in the pictures may leave them empty and give ``compose_captions(root, photo, image, object_mask, seed) ->
 tuple[str, ...]`` besides: it is called while the picture is open anyway, with the square that goes into the cache,
 (S, S, 3) uint8 RGB, and the object mask cut alike, (S, S) bool, or None where none is known.

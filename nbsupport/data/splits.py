@@ -1,4 +1,4 @@
-"""Who must not be parted, and who goes where: groups of near-duplicates, and splits by group.
+"""Which photographs must stay together, and which go where: groups of near-duplicates, and splits by group.
 
 Two frames of one burst in different splits let a classifier be tested on what it has learnt by heart. So photographs
 are joined into groups first, and a group goes to one split as a whole. Not here: the hashes; see ``images``.

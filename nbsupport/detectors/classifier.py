@@ -102,7 +102,7 @@ class PairSampler:
             yield Batch(drawn.T.ravel(), labels, np.tile(generator.random(len(chosen)) < 0.5, 2))
 
     def degrade(self, epoch: int, number: int, batch: Batch, pictures: np.ndarray, names: Sequence[str], share: float):
-        """Augment the pictures (B, H, W, 3) uint8 of batch `number` of an epoch in place: flips, then degradations."""
+        """Augment the pictures (B, H, W, 3) uint8 of batch `number` of an epoch in place: flips, then corruptions."""
         pictures[batch.flips] = pictures[batch.flips, :, ::-1]  # the third axis is the width
         if names:
             members = np.tile(np.arange(len(batch.rows) // 2), 2)

@@ -2,8 +2,8 @@
 
 It is shown the true holes in training, which no detector of the study is, so a heat map that came near it would have
 found out from one bit a picture what this network was told pixel by pixel. It sees the picture and the high-pass
-residuals of the forensic baseline (``networks.high_pass``). It is trained
-here too.
+residuals of the forensic baseline (``networks.high_pass``). Its
+training is here too.
 """
 
 from pathlib import Path

@@ -136,7 +136,7 @@ def seams(pictures: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray
 
 
 def _whole(seen: np.ndarray, axis: int, length: int) -> np.ndarray:
-    """Where so many neighbours along an axis are all seen."""
+    """Where this many neighbours along an axis are all seen."""
     size = seen.shape[axis] - length + 1
     return np.all([seen.take(range(start, start + size), axis) for start in range(length)], axis=0)
 

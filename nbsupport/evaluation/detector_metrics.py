@@ -26,7 +26,7 @@ KEYS = ["detector", "seed"]
 
 #: Results of others, to stand beside ours: study, what was measured, on the easy and on the hard kind of fake.
 PUBLISHED = (
-    ("the study this book re-does", "accuracy, files split at random", None, 0.63),
+    ("the study this book replicates", "accuracy, files split at random", None, 0.63),
     ("INP-X (2026), Corvi2023", "AUROC, regenerated / original pixels restored", 0.989, 0.519),
     ("INP-X (2026), Corvi2023", "accuracy, regenerated / original pixels restored", 0.942, 0.554),
     ("TGIF (2024), best of 25 detectors", "AUROC, regenerated / spliced", 0.999, 0.658),

@@ -28,7 +28,7 @@ ARMS: dict[str, str] = {
     "spliced": "fake",
     "spliced_reencoded": "fake",
 }
-#: fake arm -> the real arm that went through the same, but for the paint.
+#: fake arm -> the real arm that went through the same, except for the inpainting.
 PARTNERS: dict[str, str] = {
     "regenerated": "reconstructed",
     "spliced": "original",
@@ -127,7 +127,7 @@ def whole_groups(groups: np.ndarray, order: np.ndarray, wanted: int) -> np.ndarr
     """Choose members by whole groups, in the order of each group's smallest `order`, until `wanted` are chosen.
 
     A group that would pass the mark is left out, and the places that this leaves open go to the next groups that fit;
-    so all sizes take from one sequence, and a larger choice holds a smaller one but for those last few.
+    so all sizes take from one sequence, and a larger choice holds a smaller one except for those last few.
 
     Args: groups: (N,). order: (N,) sortable. Returns (N,) bool.
     """

@@ -87,8 +87,8 @@ class Pairs:
     ) -> np.ndarray:
         """A balanced subset of manifest rows: `size` pictures, as many real as fake, of whole groups.
 
-        Both classes come from the same photographs. A larger subset of the same seed holds the smaller one, but for a
-        handful where a group did not fit.
+        Both classes come from the same photographs. A larger subset of the same seed holds the smaller one, except for
+        a handful where a group did not fit.
 
         Args:
             size: wanted number of pictures of both classes together, e.g. 2,000, 4,000 and 13,000 for a learning curve.

@@ -40,7 +40,7 @@ def caption_found(
     """For each filled picture, whether its caption beats `wrong` captions of other photographs by the sentence score.
 
     The wrong captions come from the splits that `rows` are in, one for each photograph, and never from the picture's
-    own group; fewer where there are not so many. They depend on (seed, row) alone, so that pictures painted for
+    own group; fewer where there are no more. They depend on (seed, row) alone, so that pictures painted for
     different captions meet the same ones and can be compared in pairs. A wrong caption that reads the
     same, word for word as far as the encoder knows them, is passed over.
 

@@ -142,7 +142,7 @@ def share(right: Sequence | np.ndarray, groups: Sequence | np.ndarray, confidenc
     z = float(norm.isf((1 - confidence) / 2))
     middle = (p + z**2 / (2 * worth)) / (1 + z**2 / worth)
     reach = z / (1 + z**2 / worth) * np.sqrt(p * (1 - p) / worth + z**2 / (4 * worth**2))
-    # At shares of 0 and 1 an end equals the share, but for rounding.
+    # At shares of 0 and 1 an end equals the share, up to rounding.
     return {"value": p, "low": float(np.clip(middle - reach, 0, p)), "high": float(np.clip(middle + reach, p, 1))}
 
 

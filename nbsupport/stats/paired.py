@@ -131,7 +131,7 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray, groups: Sequence 
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's corrected p-values, in the order given: below 0.05 means shown although so many were asked. (N,) float.
+    """Holm's corrected p-values, in the order given: below 0.05 means shown, however many were asked. (N,) float.
 
     Raises:
         UserError: a value that is no number between 0 and 1.

@@ -79,7 +79,7 @@ class Sampler:
         dataset: the photographs. caption_length: L. batch_size: B. seed: with the step it fixes the batch.
         split: which split. kinds, coverage: of the holes, as for `masks.sample_batch`.
         empty: share of pictures that get an empty hole in place of it, in [0, 1].
-        named: draws whole parts and captions that name their colour; of so many pictures a `named_share`, in [0, 1].
+        named: draws whole parts and captions that name their colour; in a `named_share` of the pictures, in [0, 1].
         caption_dropout: share of pictures whose caption is left out, in [0, 1].
 
     Raises:

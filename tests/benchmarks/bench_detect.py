@@ -1,7 +1,9 @@
 """How often untouched photographs are called inpainted: ``python tests/benchmarks/bench_detect.py FOLDER … [--run R]``.
 
 Of each folder `count` photographs are drawn, and judged as they are, cut to the largest square and enlarged (a quarter
-of its size made large again, 1,024 pixels). Prints the number of verdicts of each kind.
+of its size made large again, 1,024 pixels). Prints the number of verdicts of each kind. Then what tiles of the
+network's size at the photograph's own scale would do, which are no part of a verdict: the share of them that the
+detectors know as pictures of their kind, and of the photographs with a known tile that would be called inpainted.
 """
 
 import argparse
@@ -46,6 +48,29 @@ def main() -> None:
                     counts[name][inspector.inspect(target, heat=False).verdict] += 1
         for name, found in counts.items():
             print(f"{folder.name:24s} {name:10s} {dict(found)}", flush=True)
+        known, called = tiles(inspector, files)
+        print(
+            f"{folder.name:24s} tiles      known {known:.0%}, with a known one called inpainted {called:.0%}",
+            flush=True,
+        )
+
+
+def tiles(inspector: inspection.Inspector, files: np.ndarray, most: int = 48) -> tuple[float, float]:
+    """Mean share of known tiles, and share of photographs with a known tile of the verdict "inpainted"."""
+    shares, called, side = [], [], inspector.size
+    band = inspector.bands[inspector.voice]
+    for path in files:
+        picture = images.read_image(path)
+        height, width = picture.shape[:2]
+        corners = [(y, x) for y in range(0, height - side + 1, side) for x in range(0, width - side + 1, side)][:most]
+        if inspector.kind is None or not corners:
+            continue
+        cut = np.stack([picture[y : y + side, x : x + side] for y, x in corners])
+        known = inspector.kind.knows(inspector.trained, cut)
+        told = inspector.probabilities(cut)[inspector.voice][known]
+        shares.append(known.mean())
+        called.append(any(band.verdict(float(value)) == "inpainted" for value in told))
+    return (float(np.mean(shares)), float(np.mean(called))) if shares else (float("nan"), float("nan"))
 
 
 if __name__ == "__main__":

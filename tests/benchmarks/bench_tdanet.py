@@ -67,7 +67,7 @@ def peak_gflops(place: device.Device, channels: int = 128, size: int = 32) -> fl
 
 
 def plain_layout(trainer: Trainer) -> Trainer:
-    for module in (trainer.model, trainer.judges, trainer.matcher):
+    for module in (trainer.model, trainer.adversary, trainer.matcher):
         module.to(memory_format=torch.contiguous_format)
     return trainer
 

@@ -107,4 +107,4 @@ def test_the_stages_of_the_book_carry_the_code_that_decides(stage, module, name)
 def test_the_matching_does_not_depend_on_the_detectors_nor_anything_on_plots():
     assert not {m for m, _ in reachable(runs.MAKER_OF_STAGE["matching"]) if "pairs" in m or "zoo" in m}
     for root in runs.MAKER_OF_STAGE.values():
-        assert not {m for m, _ in reachable(root) if m.split(".")[1:2] in (["plots"], ["widgets"], ["config"])}
+        assert not {m for m, _ in reachable(root) if m.split(".")[1:2] in (["plots"], ["demo"], ["config"])}
