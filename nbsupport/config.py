@@ -297,7 +297,7 @@ class TrainingConfig(Config):
 
 @dataclass(frozen=True)
 class PairsConfig(Config):
-    """Chapter 5: which inpainters fill which holes of which photographs, into which arms and files."""
+    """Chapter 6: which inpainters fill which holes of which photographs, into which arms and files."""
 
     inpainters: tuple[str, ...] = some(("tdanet",))
     kinds: tuple[MaskKind, ...] = some(MASK_KINDS)
@@ -321,7 +321,7 @@ AUGMENT: tuple[Augmentation, ...] = ("jpeg", "webp", "resize", "blur")
 
 @dataclass(frozen=True)
 class DetectorConfig(Config):
-    """Chapter 6: the classifiers and their common training budget.
+    """Chapter 7: the classifiers and their common training budget.
 
     `epochs` are passes over the photographs; in each, a photograph appears once as it is and once inpainted.
     """
@@ -345,7 +345,7 @@ class DetectorConfig(Config):
 
 @dataclass(frozen=True)
 class SearchConfig(Config):
-    """Chapter 6: the search for a network of our own. Each trial trains one; the weaker ones are given up early."""
+    """Chapter 7: the search for a network of our own. Each trial trains one; the weaker ones are given up early."""
 
     trials: int = between(24, 1, 100_000)
     train_count: int = between(0, 0, 10_000_000)  # photographs to train on, 0: all of the training split
@@ -363,7 +363,7 @@ class SearchConfig(Config):
 
 @dataclass(frozen=True)
 class StudyConfig(Config):
-    """Chapter 6: one detector trained again and again, with one thing changed each time."""
+    """Chapter 8: one detector trained again and again, with one thing changed each time."""
 
     detector: str = "residual_net"
     sizes: tuple[int, ...] = (50, 100, 200)  # photographs to train on, for the curve
@@ -384,7 +384,7 @@ class StudyConfig(Config):
 
 @dataclass(frozen=True)
 class RobustnessConfig(Config):
-    """Chapter 6: what the test pictures go through before they are judged once more."""
+    """Chapter 8: what the test pictures go through before they are judged once more."""
 
     conditions: tuple[Condition, ...] = ("jpeg 80", "jpeg 60", "webp 60", "resize 0.5", "blur 1", "noise 5")
     count: int = between(0, 0, 10_000_000)  # test photographs, 0: all
@@ -393,7 +393,7 @@ class RobustnessConfig(Config):
 
 @dataclass(frozen=True)
 class EnsembleConfig(Config):
-    """Chapter 7: which ensembles are fitted, and the intervals of what they add."""
+    """Chapter 9: which ensembles are fitted, and the intervals of what they add."""
 
     names: tuple[EnsembleName, ...] = ENSEMBLES
     folds: int = between(5, 2, 100)  # by group, for the ensembles' own validation answers
@@ -405,7 +405,7 @@ class EnsembleConfig(Config):
 
 @dataclass(frozen=True)
 class EvaluationConfig(Config):
-    """Chapters 6 to 8: intervals by bootstrap over groups."""
+    """Chapters 7 to 10: intervals by bootstrap over groups."""
 
     draws: int = between(2000, 10, 1_000_000)
     confidence: float = between(0.95, 0.5, 0.999)
@@ -414,7 +414,7 @@ class EvaluationConfig(Config):
 
 @dataclass(frozen=True)
 class SegmentationConfig(Config):
-    """Chapter 8: the small network that is shown the true holes in training, as the upper reference for heat maps."""
+    """Chapter 10: the small network that is shown the true holes in training, as the upper reference for heat maps."""
 
     steps: int = between(200, 1, 10_000_000)
     batch_size: int = between(24, 2, 4096)
@@ -427,7 +427,7 @@ class SegmentationConfig(Config):
 
 @dataclass(frozen=True)
 class LocalizationConfig(EvaluationConfig):
-    """Chapter 8: whose heat maps are held against the true holes, and on how many photographs."""
+    """Chapter 10: whose heat maps are held against the true holes, and on how many photographs."""
 
     count: int = between(60, 0, 10_000_000)  # test photographs, 0: all
     validation: int = between(24, 0, 10_000_000)  # photographs on which the maps' thresholds are chosen, 0: all
@@ -437,7 +437,7 @@ class LocalizationConfig(EvaluationConfig):
 
 @dataclass(frozen=True)
 class ErrorsConfig(EvaluationConfig):
-    """Chapter 8: what wrong answers have in common, and at which size of hole detection becomes good enough."""
+    """Chapter 10: what wrong answers have in common, and at which size of hole detection becomes good enough."""
 
     confident: float = between(0.75, 0.5, 0.999)  # a wrong answer is confident from this distance from the truth
     depth: int = between(2, 1, 5)  # questions that describe a cluster at most

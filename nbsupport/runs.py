@@ -37,16 +37,17 @@ CHAPTER_OF_STAGE = {
     "masks": 2,
     "matching": 4,
     "tdanet": 4,
-    "pairs": 5,
-    "search": 6,
-    "detectors": 6,
-    "studies": 6,
-    "robustness": 6,
-    "ensembles": 7,
-    "segmentation": 8,
-    "localization": 8,
-    "errors": 8,
+    "pairs": 6,
+    "search": 7,
+    "detectors": 7,
+    "studies": 8,
+    "robustness": 8,
+    "ensembles": 9,
+    "segmentation": 10,
+    "localization": 10,
+    "errors": 10,
 }
+LAST_CHAPTER = 11
 #: The function that makes each stage: with all that it reaches, the code whose version the stage carries.
 MAKER_OF_STAGE = {
     "index": "nbsupport.data.index:prepare",
@@ -356,7 +357,8 @@ class Run:
             f"The run '{self.name}' holds the stage '{stage}', made with other parameters ({'; '.join(changed[:3])}). "
             "It is kept. Either make a variant beside it, which takes from it all that it does not make itself: "
             f"run_name = {variant!r} (papermill: -p run_name {shlex.quote(variant)}). Or replace it, and what was made "
-            f"from it, by this command with --set {chapter}.PARAMETER=VALUE added:  {self.command(f'{chapter}-9')}  "
+            f"from it, by this command with --set {chapter}.PARAMETER=VALUE added:  "
+            f"{self.command(f'{chapter}-{LAST_CHAPTER}')}  "
             f"Or replace it from here: with --force on the command line, else with {REPLACE}=1 in the environment."
         )
 

@@ -29,21 +29,21 @@ CONFIGURATIONS: Mapping[int, Sequence[tuple[type[Config], str]]] = {
     1: [(config.DataConfig, "")],
     2: [(config.MaskConfig, "")],
     4: [(config.TrainingConfig, ""), (config.MatchingConfig, "matching_")],
-    5: [(config.PairsConfig, "")],
-    6: [
-        (config.DetectorConfig, ""), (config.RobustnessConfig, ""), (config.RobustnessConfig, "condition_"),
-        (config.SearchConfig, "search_"),
-        (config.StudyConfig, "study_"), (config.EvaluationConfig, ""),
-    ],
-    7: [(config.EnsembleConfig, "")],
+    6: [(config.PairsConfig, "")],
+    7: [(config.DetectorConfig, ""), (config.SearchConfig, "search_"), (config.EvaluationConfig, "")],
     8: [
+        (config.RobustnessConfig, ""), (config.RobustnessConfig, "condition_"), (config.StudyConfig, "study_"),
+        (config.EvaluationConfig, ""),
+    ],
+    9: [(config.EnsembleConfig, "")],
+    10: [
         (config.ErrorsConfig, ""), (config.LocalizationConfig, "map_"), (config.SegmentationConfig, "segmentation_"),
     ],
 }  # fmt: skip
 _RENAMED = {
-    (6, "search_count"): "search_train_count",
-    (6, "study_count"): "study_train_count",
-    (7, "ensembles"): "names",
+    (7, "search_count"): "search_train_count",
+    (8, "study_count"): "study_train_count",
+    (9, "ensembles"): "names",
 }
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list", dict: "a map"}
@@ -184,7 +184,7 @@ def select(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
     for part in only.split(","):
         match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         if match is None:
-            raise ConfigError(f"--only '{only}' is not understood. Examples: --only 4   --only 4-6   --only 1,3,5-7")
+            raise ConfigError(f"--only '{only}' is not understood. Examples: --only 4   --only 4-7   --only 1,3,6-9")
         first, last = int(match[1]), int(match[2] or match[1])
         if first > last:
             raise ConfigError(f"--only '{part.strip()}' runs backwards; write {last}-{first}.")
@@ -356,11 +356,11 @@ def plan(
 def _check_names(number: int, name: str, value: Any) -> None:
     """Raise ConfigError for a detector or an inpainter that nobody knows, before the hours that come first."""
     try:
-        if (number, name) == (5, "inpainters"):
+        if (number, name) == (6, "inpainters"):
             from nbsupport.pairs import planning  # these rooms take seconds to open: only for a name that was typed
 
             planning.check(config.PairsConfig(inpainters=value))
-        if (number, name) == (6, "names"):
+        if (number, name) == (7, "names"):
             from nbsupport.detectors import zoo
 
             for detector in value:

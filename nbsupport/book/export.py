@@ -188,8 +188,8 @@ def measures_rows(report: Mapping) -> str:
 
 
 def _heard(run: Run) -> dict:
-    """How often named colours were painted, where chapter 4 has measured it."""
-    path = run / "results" / "listening.json"
+    """How often named colours were painted, where chapter 5 has measured it."""
+    path = run / "results" / "text_alignment.json"
     measured = files.read_json(path).get("attributes") if path.exists() else None
     return {"attributes": {key: measured[key] for key in ("asked", "accuracy", "chance")}} if measured else {}
 
@@ -227,13 +227,13 @@ def _more(training: dict, heard: dict | None, dataset: str) -> str:
     return rows
 
 
-#: Results that are kept with the book: chapter 4's, then those of chapters 5 and 6.
-RESULTS = ("matching", "tdanet", "quality", "switched_off", "listening", "ablations", "pairs", "audit", "naive",
+#: Results that are kept with the book: chapters 4 and 5's, then those of chapters 6 to 8.
+RESULTS = ("matching", "tdanet", "quality", "switched_off", "text_alignment", "ablations", "pairs", "audit", "naive",
            "search", "detectors", "strata", "robustness", "sharpness", "studies")  # fmt: skip
 
 
 def export_results(run: Run, folder: Path | None = None) -> list[Path]:
-    """Copy a run's numbers to ``book/results/<data set>``: results of chapters 4 to 6 as JSON, curves thinned as CSV.
+    """Copy a run's numbers to ``book/results/<data set>``: results of chapters 4 to 8 as JSON, curves thinned as CSV.
 
     Returns: the files written; results that the run does not have are left out.
     """

@@ -1,7 +1,7 @@
 """The generated part of the page "What would fool this detector": what lowers detection most.
 
 Degradations, holes, better fills and unseen inpainters, each with the AUROC or the share found that is left and its
-interval. What a run lacks is said in a sentence. Not here: how the numbers come about (chapters 6 and 8).
+interval. What a run lacks is said in a sentence. Not here: how the numbers come about (chapters 7, 8 and 10).
 """
 
 from collections.abc import Iterable, Mapping
@@ -90,7 +90,7 @@ def markdown(run: Run) -> str:
     """The tables and the sentences under them; a run without a chapter's results says which are missing."""
     detectors, errors = _result(run, "detectors"), _result(run, "errors")
     if not errors or not detectors:
-        return "This run does not hold the results of chapters 6 and 8, so nothing can be listed.\n"
+        return "This run does not hold the results of chapters 7 and 10, so nothing can be listed.\n"
     best = detectors["best_on_validation"]
     seed = min(map(int, best))
     name, judge = best[str(seed)], errors["best"]

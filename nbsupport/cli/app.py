@@ -92,7 +92,7 @@ def run(
 
       python -m nbsupport run --dataset folder --data ~/campus
 
-      python -m nbsupport run --only 4-6 --set 4.steps=3000
+      python -m nbsupport run --only 4-7 --set 4.steps=3000
     """
     name, overruled, place, parameters = asked(name, dataset, profile, settings, data, force)
     chapters = book_chapters.all_chapters()

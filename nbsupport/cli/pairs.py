@@ -35,7 +35,7 @@ def make(
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Make the paired set of a run without notebooks (chapter 5; chapters 1 to 4 must be finished).
+    """Make the paired set of a run without notebooks (chapter 6; chapters 1 to 4 must be finished).
 
     One that was stopped continues where it was; one of other parameters is replaced with --force only. With torchrun,
     on one machine or several that share the run folder, the processes share the shards; write -r for the run's name
@@ -43,7 +43,7 @@ def make(
 
     [bold]Examples[/bold]
 
-      python -m nbsupport pairs make --workers 2 --set 5.count=2000
+      python -m nbsupport pairs make --workers 2 --set 6.count=2000
 
       torchrun --nproc-per-node 2 -m nbsupport pairs make -r cub64 --dataset cub
     """

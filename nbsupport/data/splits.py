@@ -15,7 +15,7 @@ from nbsupport.core import rng
 from nbsupport.core.errors import ConfigError, UserError
 
 _BLOCK = 2048  # rows compared at once: 2048 x 2048 x 8 bytes
-#: Groups that validation and test need each: with fewer, chapters 6 to 8 can neither choose, nor stack, nor compare.
+#: Groups that validation and test need each: with fewer, chapters 7 to 10 can neither choose, nor stack, nor compare.
 LEAST_GROUPS = 4
 
 
@@ -196,7 +196,7 @@ def check_enough(groups: Sequence[int], names: Sequence[str], validation: float,
         return
     raise UserError(
         f"{len(groups)} photographs are too few for this book: {held['validation']} of them would choose between "
-        f"networks and {held['test']} would test them (near-duplicates count once), and chapters 4 to 9 need "
+        f"networks and {held['test']} would test them (near-duplicates count once), and chapters 4 to 11 need "
         f"{LEAST_GROUPS} for each. Use at least {needed(validation, test)} photographs, all different. To judge single "
         "files, no run is needed: python -m nbsupport detect FILES, or the demo."
     )

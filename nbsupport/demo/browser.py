@@ -1,4 +1,4 @@
-"""The error browser of chapter 8: a :class:`~nbsupport.demo.browser_state.BrowserState` behind ipywidgets.
+"""The error browser of chapter 10: a :class:`~nbsupport.demo.browser_state.BrowserState` behind ipywidgets.
 
 Here: what stands where, and which change leads to which. Not here: anything computed.
 """
@@ -37,10 +37,10 @@ class ErrorBrowser(w.VBox):
     """Filter the judged test pictures, look at each, and take a selection away as HTML or CSV.
 
     Args:
-        run: a run folder in which chapter 8 has run; or a :class:`BrowserState`, for tests and tables of one's own.
+        run: a run folder in which chapter 10 has run; or a :class:`BrowserState`, for tests and tables of one's own.
 
     Raises:
-        MissingStage: chapter 8 has not run.
+        MissingStage: chapter 10 has not run.
     """
 
     def __init__(self, run: Run | BrowserState) -> None:

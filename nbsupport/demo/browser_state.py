@@ -115,7 +115,7 @@ class BrowserState:
         run: Run | None = None,
     ) -> None:
         if not len(table):
-            raise UserError("No picture was judged: there is nothing to browse. Run chapters 5 to 8 again.")
+            raise UserError("No picture was judged: there is nothing to browse. Run chapters 6 to 10 again.")
         self.table, self.pictures, self.best, self.holes, self.run = table, pictures, best, holes, run
         pairs = table[["detector", "seed"]].drop_duplicates()
         found = [(str(name), int(seed)) for name, seed in pairs.itertuples(index=False)]
@@ -125,7 +125,7 @@ class BrowserState:
 
     @classmethod
     def of(cls, run: Run) -> "BrowserState":
-        """The state of a run; raises :class:`MissingStage` before chapter 8."""
+        """The state of a run; raises :class:`MissingStage` before chapter 10."""
         from nbsupport import masks, pairs
 
         found = error_analysis.load(run)

@@ -1,4 +1,4 @@
-"""Chapter 9's five experiments, worked out without a hand: each gives fills and a table, from one session.
+"""Chapter 11's five experiments, worked out without a hand: each gives fills and a table, from one session.
 
 They are the same steps that a reader takes in the panels. Not here: figures (``plots.demo``).
 """

@@ -259,7 +259,7 @@ class Session:
         if self.inspector is not None:
             return ""
         if self.run is None:
-            return "No trained detectors came with the package. Train some with: python -m nbsupport run --only 1-6"
+            return "No trained detectors came with the package. Train some with: python -m nbsupport run --only 1-7"
         return (
             "This run has no trained detectors, and none came with the package. Train them with: "
             f"{self.run.command('1-6')}"

@@ -88,7 +88,7 @@ class PairSampler:
         if len(self.pairs) < 2:
             raise UserError(
                 f"The training split holds {len(self.pairs)} photographs with fakes of the arms "
-                f"{', '.join(fake_arms)}; at least 2 are needed. Make more pairs in chapter 5."
+                f"{', '.join(fake_arms)}; at least 2 are needed. Make more pairs in chapter 6."
             )
         self.seed, self.batches = seed, -(-len(self.pairs) // max(size // 2, 2))
         self.batches = min(self.batches, len(self.pairs) // 2)  # batch normalisation needs more than one pair
@@ -128,7 +128,7 @@ def fit(run: Run, config: DetectorConfig) -> pd.DataFrame:
         What was noted of each: :func:`trained`.
 
     Raises:
-        MissingStage: chapter 5 has not run.
+        MissingStage: chapter 6 has not run.
         UserError: weights that cannot be had, too few pictures, or a loss that is no number.
     """
     _check(config)
@@ -323,7 +323,7 @@ def _optimise(
                     if not np.isfinite(losses[-1]):
                         raise TrainingDiverged(
                             f"The loss of '{name}' is no finite number in epoch {epoch + 1}. Use a smaller "
-                            f"learning_rate than {config.learning_rate:g} in chapter 6."
+                            f"learning_rate than {config.learning_rate:g} in chapter 7."
                         )
                     rates.step()
                     progress.seen += len(batch.rows)
@@ -359,7 +359,7 @@ def _auroc(truth: np.ndarray, logits: np.ndarray) -> float:
     if len(np.unique(truth)) < 2 or not np.isfinite(logits).all():
         raise UserError(
             "The validation split holds one class only, or a detector gave no finite number there. Use more "
-            "photographs (chapters 1 and 5) or a smaller learning_rate (chapter 6)."
+            "photographs (chapters 1 and 6) or a smaller learning_rate (chapter 7)."
         )
     return float(roc_auc_score(truth, logits))
 

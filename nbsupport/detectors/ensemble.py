@@ -57,7 +57,7 @@ def make(run: Run, config: EnsembleConfig) -> pd.DataFrame:
     Writes ``scores_ensembles.parquet`` and ``checkpoints/ensemble_<name>_seed<k>.json`` or ``.skops``.
 
     Raises:
-        MissingStage: chapter 6 has not run.
+        MissingStage: chapter 7 has not run.
         UserError: there are fewer than two detectors.
     """
     stage = run.stage("ensembles", config, needs=("detectors",))
@@ -80,7 +80,7 @@ def loaded(run: Run, name: str) -> dict[int, Combiner]:
     """The fitted ensembles of one name, by seed of the detectors.
 
     Raises:
-        MissingStage: chapter 7 has not run on these detectors, or without this ensemble. ConfigError: no such name.
+        MissingStage: chapter 9 has not run on these detectors, or without this ensemble. ConfigError: no such name.
         UserError: a file is damaged.
     """
     record, detectors = run.record("ensembles"), run.require("detectors")
@@ -90,7 +90,7 @@ def loaded(run: Run, name: str) -> dict[int, Combiner]:
         raise MissingStage(f"The run '{run.name}' has no ensembles of its present detectors. {again}")
     paths = [run / file for file in record["outputs"] if Path(file).name.startswith(start)]
     if not paths:
-        raise MissingStage(f"Chapter 7 ran in '{run.name}' without the ensemble '{name}'. {again}")
+        raise MissingStage(f"Chapter 9 ran in '{run.name}' without the ensemble '{name}'. {again}")
     return {int(path.stem.removeprefix(start)): storage.load(path) for path in paths}
 
 

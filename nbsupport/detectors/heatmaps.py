@@ -106,7 +106,7 @@ def grad_cam(trained: predict.Trained, pictures: np.ndarray) -> np.ndarray:
 def no_better_than_chance(records: Sequence[Mapping], seeds: Mapping[str, int]) -> set[str]:
     """Detectors whose heat maps were not shown to lie more on the hole than an even map does, in any arm.
 
-    Args: records: of chapter 8's ``localization``. seeds: detector -> the seed that is asked.
+    Args: records: of chapter 10's ``localization``. seeds: detector -> the seed that is asked.
     """
     better = {
         record["detector"]

@@ -173,7 +173,7 @@ class Inspector:
             f"the run {run.name}", trained, table, dataset=config.get("dataset", ""), fit=config.get("fit", "crop"),
             kind=kinds.of_run(run, trained), voice=voice, combiner=None if own is None else combiner,
         )  # fmt: skip
-        with contextlib.suppress(MissingStage):  # before chapter 8 nobody knows
+        with contextlib.suppress(MissingStage):  # before chapter 10 nobody knows
             run.require("localization")
             self.no_heat = heatmaps.no_better_than_chance(run.result("localization")["records"], seeds)
         return self

@@ -104,7 +104,7 @@ def validation_table(run: Run, chosen: Sequence[tuple[str, int]]) -> pd.DataFram
     indexed by ``path``.
 
     Raises:
-        MissingStage: chapter 6 has not run.
+        MissingStage: chapter 7 has not run.
     """
     table = scores.load(run)
     table = table[(table["split"] == "validation") & (table["condition"] == scores.CLEAN)]
@@ -123,7 +123,7 @@ def export(run: Run, name: str, detectors: Sequence[str], command: str, target: 
     ``nbsupport/pretrained/detectors``.
 
     Raises:
-        MissingStage: chapters 5 or 6 have not run. ConfigError: no such detector, or one that is too large.
+        MissingStage: chapters 6 or 7 have not run. ConfigError: no such detector, or one that is too large.
     """
     held = predict.first_seeds(run)
     run.require("detectors")

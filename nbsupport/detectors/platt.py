@@ -75,5 +75,5 @@ def _check(labels: np.ndarray) -> None:
     if not (np.any(labels == 0) and np.any(labels == 1)):
         raise UserError(
             "The validation split holds only one of the two classes, so that nothing can be chosen by it. Use more "
-            "photographs (chapter 1: count, validation_fraction) and run chapters 1 to 5 again."
+            "photographs (chapter 1: count, validation_fraction) and run chapters 1 to 6 again."
         )

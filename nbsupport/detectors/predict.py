@@ -21,7 +21,7 @@ from nbsupport.runs import Run
 from nbsupport.stats.calibration import Band
 
 BATCH = 256
-_AGAIN = "Delete its weights and run chapter 6 again."
+_AGAIN = "Delete its weights and run chapter 7 again."
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def checkpoint(run: Run, name: str, seed: int) -> Path:
 
 
 def available(run: Run) -> list[tuple[str, int]]:
-    """(name, seed) of every detector that the finished stage of this run holds; empty when chapter 6 has not run."""
+    """(name, seed) of every detector that the finished stage of this run holds; empty when chapter 7 has not run."""
     record = run.record("detectors")
     if record is None:
         return []
@@ -70,7 +70,7 @@ def available(run: Run) -> list[tuple[str, int]]:
 
 
 def first_seeds(run: Run) -> dict[str, int]:
-    """Detector -> the first of the seeds that it was trained with; empty when chapter 6 has not run."""
+    """Detector -> the first of the seeds that it was trained with; empty when chapter 7 has not run."""
     first: dict[str, int] = {}
     for name, seed in available(run):
         first.setdefault(name, seed)
@@ -81,7 +81,7 @@ def load(run: Run, name: str, seed: int = 0) -> Trained:
     """Load one trained detector.
 
     Raises:
-        MissingStage: chapter 6 has not run, or its weights are gone.
+        MissingStage: chapter 7 has not run, or its weights are gone.
         ConfigError: it was run without this detector.
         UserError: the weights are damaged.
     """
@@ -95,7 +95,7 @@ def load(run: Run, name: str, seed: int = 0) -> Trained:
 def load_checkpoint(path: Path) -> Trained:
     """Load a detector from its weights file and the record beside it; errors as in :func:`load`."""
     if not path.exists() or not path.with_suffix(".json").exists():
-        raise MissingStage(f"'{path}' or the .json beside it is missing. Run chapter 6 again to restore it.")
+        raise MissingStage(f"'{path}' or the .json beside it is missing. Run chapter 7 again to restore it.")
     return assemble(read_json(path.with_suffix(".json")), path, _AGAIN)
 
 

@@ -63,16 +63,16 @@ def write(run: Run, name: str, tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def load(run: Run) -> pd.DataFrame:
-    """Scores of the single detectors; raises :class:`MissingStage` before chapter 6."""
+    """Scores of the single detectors; raises :class:`MissingStage` before chapter 7."""
     run.require("detectors")
     path = run / DETECTORS
     if not path.exists():
-        raise MissingStage(f"'{path}' is missing. Run chapter 6 again to restore it.")
+        raise MissingStage(f"'{path}' is missing. Run chapter 7 again to restore it.")
     return pd.read_parquet(path)
 
 
 def all_scores(run: Run) -> pd.DataFrame:
-    """Scores of all detectors, and of the ensembles when chapter 7 has run on these very detectors."""
+    """Scores of all detectors, and of the ensembles when chapter 9 has run on these very detectors."""
     single = load(run)
     record, path = run.record("ensembles"), run / ENSEMBLES
     current = record is not None and record["inputs"]["detectors"] == run.require("detectors")["fingerprint"]

@@ -41,7 +41,7 @@ def run_search(run: Run, config: SearchConfig) -> dict[str, Any]:
         ``chosen``: the complete trial with the highest AUROC, by which the detector ``searched`` is built.
 
     Raises:
-        MissingStage: chapter 5 has not run. UserError: no trial was finished.
+        MissingStage: chapter 6 has not run. UserError: no trial was finished.
     """
     stage = run.stage("search", config, needs=("pairs",))
     if stage.finished:
@@ -147,7 +147,7 @@ def summary(study: "optuna.Study", config: SearchConfig) -> dict[str, Any]:
     if chosen is None:
         raise UserError(
             f"None of the {config.trials} networks was trained to its end. Raise search_trials or search_max_mega_macs "
-            "in chapter 6."
+            "in chapter 7."
         )
     rows = []
     for trial in study.get_trials(deepcopy=False):

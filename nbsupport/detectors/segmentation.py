@@ -66,11 +66,11 @@ def checkpoint(run: Run, seed: int) -> Path:
 
 
 def load(run: Run) -> SegmentationNet:
-    """The trained network in evaluation mode; raises MissingStage before chapter 8 trained it."""
+    """The trained network in evaluation mode; raises MissingStage before chapter 10 trained it."""
     seed = run.require("segmentation")["config"]["seed"]
     path = checkpoint(run, seed)
     if not path.exists():
-        raise MissingStage(f"'{path}' is missing. Run chapter 8 again to restore it.")
+        raise MissingStage(f"'{path}' is missing. Run chapter 10 again to restore it.")
     config = checkpoints.read_config(path, SegmentationConfig)
     model = SegmentationNet(config.channels)
     checkpoints.load_into(model, path)
@@ -111,7 +111,7 @@ def pictures_of(manifest: pd.DataFrame, split: str, config: SegmentationConfig, 
     if chosen["label"].nunique() < 2:
         raise UserError(
             f"The split '{split}' holds no photographs or no fakes of the arms {', '.join(config.fake_arms)} to learn "
-            "holes from. Make more pairs in chapter 5."
+            "holes from. Make more pairs in chapter 6."
         )
     return chosen
 
@@ -120,7 +120,7 @@ def make(run: Run, config: SegmentationConfig) -> nn.Module:
     """The stage "segmentation": train, or load what was trained; returns the network in evaluation mode.
 
     Raises:
-        MissingStage: chapter 6 has not run. UserError: a split holds nothing to learn from.
+        MissingStage: chapter 7 has not run. UserError: a split holds nothing to learn from.
     """
     stage = run.stage("segmentation", config, needs=("detectors",))
     if stage.finished:

@@ -208,7 +208,7 @@ def _body(
     def plain(pretrained: bool = False) -> nn.Module:
         if found.searchable:
             if genes is None:
-                raise UserError("There is no searched network yet. Search for one first (chapter 6, search_trials).")
+                raise UserError("There is no searched network yet. Search for one first (chapter 7, search_trials).")
             return SearchedNet(genes)
         if found.build is not None:
             return found.build(image_size)

@@ -286,7 +286,7 @@ def _twins(pairs: Pairs, split: str, real: str, fake: str, most: int) -> pd.Data
     whole = own[own.duplicated("image_id", keep=False)]
     whole = whole[whole["image_id"].isin(whole["image_id"].drop_duplicates().iloc[:most])]
     if not len(whole):
-        raise UserError(f"The split '{split}' holds no pictures of {real} and {fake}. Make more in chapter 5.")
+        raise UserError(f"The split '{split}' holds no pictures of {real} and {fake}. Make more in chapter 6.")
     return pd.concat([whole[whole["arm"] == real], whole[whole["arm"] == fake]])
 
 

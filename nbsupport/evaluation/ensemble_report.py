@@ -32,7 +32,7 @@ def write(run: Run, config: EnsembleConfig) -> dict[str, object]:
     member somewhere), ``any_wins``, ``weights`` with their spread, ``diversity`` and ``explains``.
 
     Raises:
-        MissingStage: before chapter 6 or 7.
+        MissingStage: before chapter 7 or 9.
     """
     run.require("ensembles")
     table = scores.all_scores(run)

@@ -68,7 +68,7 @@ def make(run: Run, config: ErrorsConfig) -> Errors:
     """The stage "errors": writes ``errors.parquet`` and ``results/errors.json``.
 
     Raises:
-        MissingStage: chapter 7 has not run.
+        MissingStage: chapter 9 has not run.
         UserError: the scores are not of this run's paired set.
     """
     stage = run.stage("errors", config, needs=("ensembles",))
@@ -90,7 +90,7 @@ def make(run: Run, config: ErrorsConfig) -> Errors:
 
 
 def load(run: Run) -> Errors:
-    """What :func:`make` left; raises MissingStage before chapter 8."""
+    """What :func:`make` left; raises MissingStage before chapter 10."""
     run.require("errors")
     return Errors(pd.read_parquet(run / TABLE), run.result("errors"))
 
@@ -99,7 +99,7 @@ def judged(table: pd.DataFrame, paired: pairs.Pairs, holes: masks.MaskSet, photo
     """Clean test rows of the score table with all that is known of their pictures; columns as in :class:`Errors`."""
     table = table[(table["split"] == "test") & (table["condition"] == scores.CLEAN)]
     if not len(table):
-        raise UserError("No detector has judged a test picture. Run chapters 5 to 7 again with more photographs.")
+        raise UserError("No detector has judged a test picture. Run chapters 6 to 9 again with more photographs.")
     facts = strata.facts(paired, holes, photographs)
     facts["hole_l1"] = pairs.differences(paired, holes)["hole_l1"]
     joined = table.drop(columns=["condition", "split"]).merge(facts, on="path", how="left", validate="many_to_one")
@@ -107,7 +107,7 @@ def judged(table: pd.DataFrame, paired: pairs.Pairs, holes: masks.MaskSet, photo
     if strange.any():
         raise UserError(
             f"{strange.sum()} scores are of pictures that the paired set does not hold, such as "
-            f"'{joined['path'][strange].iloc[0]}'. Run chapters 6 and 7 again."
+            f"'{joined['path'][strange].iloc[0]}'. Run chapters 7 and 9 again."
         )
     called = joined["probability"] >= THRESHOLD
     joined["outcome"] = [OUTCOMES[key] for key in zip(joined["label"], called, strict=True)]

@@ -1,4 +1,4 @@
-"""The five findings of chapter 8: a sentence made of the numbers, with its interval, its figure and where it is read.
+"""The five findings of chapter 10: a sentence made of the numbers, with its interval, its figure and where it is read.
 
 Each finding reads one interval out of ``results/*.json`` by key; the wording follows from where that interval lies. Not
 one word of a verdict is written before the number is known: an interval on the expected side says *supported*, one on
@@ -13,7 +13,7 @@ from nbsupport.runs import Run
 from nbsupport.stats.intervals import format_interval
 
 VERDICTS = ("supported", "contradicted", "tie", "too few")
-#: figure of a finding -> the section of chapter 8 in which it stands.
+#: figure of a finding -> the section of chapter 10 in which it stands.
 SECTIONS: dict[str, str] = {
     "pointing": "Does the detector know where the hole is?",
     "density": "Does the detector know where the hole is?",

@@ -107,7 +107,7 @@ def fakes(paired: Pairs, split: str, config: LocalizationConfig, inpainters: lis
     if count and count < len(ids):
         ids = ids[np.sort(rng.generator(config.seed, "localization", split).permutation(len(ids))[:count])]
     if not len(ids):
-        raise UserError(f"The split '{split}' holds no fakes of {', '.join(config.arms)}. Make more in chapter 5.")
+        raise UserError(f"The split '{split}' holds no fakes of {', '.join(config.arms)}. Make more in chapter 6.")
     return own[own["image_id"].isin(ids)]
 
 
@@ -177,7 +177,7 @@ def make(run: Run, config: LocalizationConfig) -> Localization:
 
 
 def load(run: Run) -> Localization:
-    """What :func:`make` left; raises MissingStage before chapter 8."""
+    """What :func:`make` left; raises MissingStage before chapter 10."""
     run.require("localization")
     return Localization(pd.read_parquet(run / TABLE), run.result("localization"))
 

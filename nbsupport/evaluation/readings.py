@@ -1,9 +1,9 @@
-"""What the results of chapter 6 say, in words that are computed from them.
+"""What the results of chapters 7 and 8 say, in words that are computed from them.
 
 A sentence that judges a result is written here, with the result as its only source, so that another data set or a
 longer training cannot leave a page that contradicts its own figures. Every function takes records as the results files
 hold them and returns Markdown. Differences count where their interval leaves out zero, and a level where its interval
-leaves out one half. Not here: the findings of chapter 8 (:mod:`.findings`).
+leaves out one half. Not here: the findings of chapter 10 (:mod:`.findings`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -199,10 +199,10 @@ def winners(result: Mapping, arms: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def summary(result: Mapping, left: Records, flags: Sequence[str]) -> str:
-    """The results of the chapter in a few lines, the negative ones too.
+def summary(result: Mapping, flags: Sequence[str]) -> str:
+    """The results of chapter 7 in a few lines, the negative ones too.
 
-    Args: result: ``results/detectors.json``. left: of ``sharpness.left``. flags: of ``results/audit.json``.
+    Args: result: ``results/detectors.json``. flags: of ``results/audit.json``.
     """
     lines = [line for line in winners(result, [a for a in ("regenerated", "spliced") if _has(result, a)]).splitlines()]
     own = _first_seed(result["gap"])
@@ -212,6 +212,24 @@ def summary(result: Mapping, left: Records, flags: Sequence[str]) -> str:
             f"- The gap from regenerated to spliced fakes is shown for {len(losing)} of {len(own)} detectors"
             + (f" ({listed(losing)})." if losing else ".")
         )
+    lines.append(f"- Shortcut probes flagged on spliced fakes: {listed(flags) if flags else 'none'}.")
+    return "\n".join(lines)
+
+
+def held(under: Records, left: Records, studied: Records, arms: Sequence[str]) -> str:
+    """The results of chapter 8 in a few lines: corruptions, sharpness, unseen inpainters.
+
+    Args: under: of ``robustness.summarise``. left: of ``sharpness.left``. studied: of ``studies.summarise``.
+    """
+    lines = []
+    for arm in arms:
+        own = [record for record in _first_seed(under) if record["arm"] == arm]
+        names = list(dict.fromkeys(record["detector"] for record in own))
+        firm = [n for n in names if all(above_chance(record["auroc"]) for record in own if record["detector"] == n)]
+        lines.append(
+            f"- On `{arm}` fakes, {len(firm)} of {len(names)} detectors are shown to be better than chance under every "
+            "corruption" + (f" ({listed(firm)})." if firm else ".")
+        )
     after = [record for record in _first_seed(left) if record["detector"] != BLUR and above_chance(record["before"])]
     if after:
         kept = [record["detector"] for record in after if above_chance(record["after"])]
@@ -219,7 +237,16 @@ def summary(result: Mapping, left: Records, flags: Sequence[str]) -> str:
             f"- With fills as sharp as their surroundings, {len(kept)} of {len(after)} detectors are still shown to "
             "be better than chance" + (f" ({listed(kept)})." if kept else ": what they had found was blur.")
         )
-    lines.append(f"- Shortcut probes flagged on spliced fakes: {listed(flags) if flags else 'none'}.")
+    away = [
+        record["auroc"] for record in _first_seed(studied)
+        if record["study"] == "matrix" and record["condition"] == "clean" and record["arm"] == arms[0]
+        and record["variant"].removesuffix(" + degraded") != record["inpainter"]
+    ]  # fmt: skip
+    if away:
+        lines.append(
+            f"- Of {len(away)} trainings judged on the `{arms[0]}` fakes of an unseen inpainter, "
+            f"{sum(map(above_chance, away))} are shown to find them."
+        )
     return "\n".join(lines)
 
 

@@ -32,7 +32,7 @@ def score(run: Run, config: RobustnessConfig) -> pd.DataFrame:
         to ``scores_conditions.parquet``.
 
     Raises:
-        MissingStage: chapter 6 has not trained any detector.
+        MissingStage: chapter 7 has not trained any detector.
     """
     stage = run.stage("robustness", config, needs=("detectors", "pairs", "masks"))
     if stage.finished:
@@ -76,7 +76,7 @@ def load(run: Run) -> pd.DataFrame:
     """The scores under all conditions; raises :class:`MissingStage` before :func:`score`."""
     run.require("robustness")
     if not (run / scores.CONDITIONS).exists():
-        raise MissingStage(f"'{run / scores.CONDITIONS}' is missing. Run chapter 6 again to restore it.")
+        raise MissingStage(f"'{run / scores.CONDITIONS}' is missing. Run chapter 8 again to restore it.")
     return pd.read_parquet(run / scores.CONDITIONS)
 
 

@@ -8,6 +8,7 @@ comparison of detectors (``detectors.classifier``, ``evaluation.detector_metrics
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,15 @@ def variants(config: StudyConfig, inpainters: list[str]) -> list[Variant]:
     return found
 
 
+def shared_with(detectors: Mapping[str, Any]) -> dict[str, Any]:
+    """What a study takes over from the detectors' configuration, so that one thing alone differs: by field.
+
+    Args: detectors: a DetectorConfig as a mapping, e.g. ``run.record("detectors")["config"]``.
+    """
+    same = ("augment", "augment_share", "batch_size", "seeds", "fake_arms", "inpainters", "precision")
+    return {name: detectors[name] for name in same}
+
+
 def make(run: Run, config: StudyConfig) -> pd.DataFrame:
     """The stage "studies": train every variant with every seed and judge the test pictures.
 
@@ -69,7 +79,7 @@ def make(run: Run, config: StudyConfig) -> pd.DataFrame:
         ``training_photographs``; also in ``scores_studies.parquet``.
 
     Raises:
-        MissingStage: chapter 5 has not run. ConfigError: as :func:`variants`. UserError: as ``classifier.train``.
+        MissingStage: chapter 6 has not run. ConfigError: as :func:`variants`. UserError: as ``classifier.train``.
     """
     searched = zoo.entry(config.detector).searchable
     stage = run.stage("studies", config, needs=("pairs", "search") if searched else ("pairs",))
@@ -128,7 +138,7 @@ def load(run: Run) -> pd.DataFrame:
     """The scores of all variants; raises :class:`MissingStage` before :func:`make`."""
     run.require("studies")
     if not (run / scores.STUDIES).exists():
-        raise MissingStage(f"'{run / scores.STUDIES}' is missing. Run chapter 6 again to restore it.")
+        raise MissingStage(f"'{run / scores.STUDIES}' is missing. Run chapter 8 again to restore it.")
     return pd.read_parquet(run / scores.STUDIES)
 
 

@@ -106,7 +106,7 @@ def make_shard(work: Work, number: int, first: int) -> Tally:
     except OSError as error:
         raise UserError(
             f"Shard {number} of the paired set cannot be written into '{work.root}' ({error.strerror or error}). Make "
-            "room or choose another folder with NBSUPPORT_RUNS, then run chapter 5 again; it continues there."
+            "room or choose another folder with NBSUPPORT_RUNS, then run chapter 6 again; it continues there."
         ) from error
     finally:
         torch.set_num_threads(threads)

@@ -75,7 +75,7 @@ def _finish(run: Run, stage: Stage, pairs: Pairs, checks: dict) -> None:
     if failed:
         raise UserError(
             f"The paired set does not hold what it promises: {'; '.join(failed)}. Details are in "
-            f"'{run / 'results' / 'pairs.json'}'. Delete '{run / FOLDER}' and run chapter 5 again."
+            f"'{run / 'results' / 'pairs.json'}'. Delete '{run / FOLDER}' and run chapter 6 again."
         )
     stage.outputs(MANIFEST, CACHE, "results/pairs.json")
 

@@ -107,7 +107,7 @@ def classes(
     for arm in sorted(reals - set(manifest["arm"])):
         raise ConfigError(
             f"The paired set has no pictures of the arm '{arm}', the real class of {', '.join(fake_arms)}. Add it to "
-            "PairsConfig.arms and run chapter 5 again."
+            "PairsConfig.arms and run chapter 6 again."
         )
     wanted = manifest["arm"].isin(fake_arms)
     if inpainters:
@@ -196,7 +196,7 @@ def plan(index: pd.DataFrame, masks: pd.DataFrame, config: PairsConfig) -> pd.Da
     if not len(eligible):
         raise ConfigError(
             f"No hole covers between {config.coverage_low:.0%} and {config.coverage_high:.0%} of its photograph. Widen "
-            "coverage_low and coverage_high in chapter 5, or draw other holes in chapter 2."
+            "coverage_low and coverage_high in chapter 6, or draw other holes in chapter 2."
         )
     rows = eligible[choose_photographs(index.iloc[eligible], config.count, config.seed)]
     photographs, chosen = _holes(index, rows, number, fits, config)
@@ -206,7 +206,7 @@ def plan(index: pd.DataFrame, masks: pd.DataFrame, config: PairsConfig) -> pd.Da
             mask_id = masks["mask_id"].iloc[number[rows[photographs[bad[0]]], chosen[bad[0]]]]
             raise ConfigError(
                 f"The mask '{mask_id}' is {name}: there would be no paint to find, or nothing to paint from. Set "
-                "coverage_low and coverage_high in chapter 5 so that it is passed over."
+                "coverage_low and coverage_high in chapter 6 so that it is passed over."
             )
     calls = _calls(index, rows, photographs, number[rows[photographs], chosen], config)
     return _manifest(index, masks, rows, calls, config)

@@ -89,4 +89,4 @@ def _read_one(root: Path, path: Path) -> bytes:
     try:
         return (root / path).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"'{root / path}' is missing from the paired set. Run chapter 5 again to restore it.") from None
+        raise UserError(f"'{root / path}' is missing from the paired set. Run chapter 6 again to restore it.") from None

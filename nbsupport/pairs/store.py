@@ -112,7 +112,7 @@ class Pairs:
         if wanted > len(once):
             raise ConfigError(
                 f"{size} pictures of {len(arms)} arms need {wanted} photographs, and there are {len(once)}. Ask for at "
-                f"most {len(once) * len(arms)}, or make a larger set in chapter 5."
+                f"most {len(once) * len(arms)}, or make a larger set in chapter 6."
             )
         photographs = once.iloc[planning.choose_photographs(once, wanted, seed)]["image_id"] if wanted else []
         return within.index[within["image_id"].isin(photographs)].to_numpy()
@@ -127,7 +127,7 @@ def load(run: Run) -> Pairs:
     """Load the paired set of a run.
 
     Raises:
-        MissingStage: chapter 5 has not run.
+        MissingStage: chapter 6 has not run.
         UserError: the files do not belong together.
     """
     record = run.require("pairs")
@@ -135,7 +135,7 @@ def load(run: Run) -> Pairs:
     if len(pairs.cache) != len(pairs.manifest):
         raise UserError(
             f"'{run / CACHE}' holds {len(pairs.cache)} pictures, its manifest {len(pairs.manifest)} rows. Delete "
-            f"'{run / FOLDER}' and run chapter 5 again."
+            f"'{run / FOLDER}' and run chapter 6 again."
         )
     return pairs
 

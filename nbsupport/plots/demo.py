@@ -1,4 +1,4 @@
-"""Figures of chapter 9: fills side by side with what is said of them, and verdicts along a scale."""
+"""Figures of chapter 11: fills side by side with what is said of them, and verdicts along a scale."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

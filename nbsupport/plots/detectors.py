@@ -1,4 +1,4 @@
-"""Figures of chapter 6: training curves, ROC, metrics with intervals, gaps, verdicts with their pictures."""
+"""Figures of chapters 7 and 8: training curves, ROC, metrics with intervals, gaps, verdicts with their pictures."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Figures of chapter 7: members beside ensembles, common failures, corrected errors, weights, reliability."""
+"""Figures of chapter 9: members beside ensembles, common failures, corrected errors, weights, reliability."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Figures of chapter 8 about causes: properties and clusters of errors, AUROC against coverage, quality and escape."""
+"""Figures of chapter 10 about causes: properties and clusters of errors, AUROC against coverage, quality and escape."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""Figures of chapter 8: the pictures judged wrongly, shares with intervals by hole and species, agreement, paint.
+"""Figures of chapter 10: the pictures judged wrongly, shares with intervals by hole and species, agreement, paint.
 
 ROC curves and metrics of whole detectors are in ``plots.detectors``.
 """

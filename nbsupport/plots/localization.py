@@ -1,4 +1,4 @@
-"""Figures of chapter 8 about heat maps: the maps beside the holes, where their mass lies, and how well they point."""
+"""Figures of chapter 10 about heat maps: the maps beside the holes, where their mass lies, and how well they point."""
 
 from collections.abc import Mapping, Sequence
 

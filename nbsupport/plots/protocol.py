@@ -17,7 +17,7 @@ from nbsupport.plots.style import COLOURS
 from nbsupport.plots.tables import sortable
 
 #: The results files that :func:`real_photographs` shows.
-KEPT = ("detectors", "naive", "audit", "robustness", "sharpness", "strata")
+KEPT = ("detectors", "naive", "audit", "robustness", "sharpness", "strata", "studies")
 
 
 def audit(records: Sequence[Mapping]) -> Figure:
@@ -230,4 +230,7 @@ def real_photographs(real: Mapping[str, Mapping]) -> Iterator[HTML | Figure | Ma
     yield strata(records["strata"], strongest, 0)
     yield Markdown(readings.hard(records["strata"], strongest))
     yield Markdown("**In short.**")
-    yield Markdown(readings.summary(judged, records["sharpness"], real["audit"]["flags"]))
+    yield Markdown(
+        f"{readings.summary(judged, real['audit']['flags'])}\n"
+        + readings.held(records["robustness"], records["sharpness"], records["studies"], ["spliced", "regenerated"])
+    )

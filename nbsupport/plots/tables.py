@@ -1,4 +1,4 @@
-"""Tables of chapter 4: numbers with their intervals, and words such as "better" that come from an interval.
+"""Tables of chapters 4 and 5: numbers with their intervals, and words such as "better" that come from an interval.
 
 They are made from what ``results/*.json`` holds, so that no number has to be typed. Not here: the numbers
 (``quality.report``) and the figures of them (``plots.training``).
@@ -11,6 +11,7 @@ import itables
 import pandas as pd
 from IPython.display import HTML
 
+from nbsupport.quality import intervals
 from nbsupport.stats.intervals import format_interval, verdict
 
 
@@ -28,13 +29,28 @@ def readable(name: str) -> str:
     return known.get(name, name.replace("_", " "))
 
 
-def agreement(correlation: float) -> str:
-    """What the rank correlation of the words that both paths keep allows to say of them."""
-    if correlation > 0.3:
-        return "keep the same words"
-    if correlation < -0.3:
-        return "keep opposite words, so elimination has not found what the hole showed"
-    return "have little in common"
+def measure_heads(perceptual: str | None, short: bool = False) -> dict[str, str]:
+    """Measure -> head of its column, or name of its row: those in the hole, and the perceptual one if there is any.
+
+    Args: perceptual: its name, e.g. ``st_lpips_alex``. short: only L1, SSIM and the perceptual one.
+    """
+    heads = {"hole_l1": "L1", "hole_psnr": "PSNR, dB", "hole_ssim": "SSIM", "hole_tv": "TV"}
+    heads["hole_tv_photograph"] = "TV of the photograph"
+    if short:
+        heads = {"hole_l1": "L1 in the hole", "hole_ssim": "SSIM in the hole"}
+    return heads | ({perceptual: f"{readable(perceptual)}, whole picture"} if perceptual else {})
+
+
+def differences_table(against: Mapping[str, Mapping[str, Mapping]], names: Mapping[str, str]) -> pd.DataFrame:
+    """Baseline minus network for each measure, with its interval and whether the network is better by it.
+
+    Args: against: baseline -> measure -> interval (``quality.report(...)["against"]``). names: measure -> its column.
+    """
+    rows = {}
+    for baseline, own in against.items():
+        said = intervals.better(own)
+        rows[readable(baseline)] = {head: f"{format_interval(own[m], 4)}, {said[m]}" for m, head in names.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def interval_table(intervals: Mapping[str, Mapping], words: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -50,6 +66,11 @@ def interval_table(intervals: Mapping[str, Mapping], words: Mapping[str, str] | 
         for name, own in intervals.items()
     }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def shares_table(shares: Mapping[str, Mapping], head: str) -> pd.DataFrame:
+    """A row for each share with its interval, in percent. Args: head: of the column."""
+    return pd.DataFrame({head: {name: format_interval(own, percent=True) for name, own in shares.items()}})
 
 
 def measures_table(measures: Mapping[str, Mapping[str, Mapping]], names: Mapping[str, str]) -> pd.DataFrame:

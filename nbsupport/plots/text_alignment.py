@@ -5,6 +5,7 @@ Not here: the fills and the numbers (``quality.text_alignment``, ``quality.attri
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +14,9 @@ from matplotlib.ticker import PercentFormatter
 
 from nbsupport.data import synthetic
 from nbsupport.plots.style import COLOURS, hide_region
+
+if TYPE_CHECKING:
+    from nbsupport.quality.text_alignment import Recoloured
 
 _KINDS = {  # kind -> label, colour, marker
     "true": ("true caption", COLOURS["good"], "o"),
@@ -63,6 +67,11 @@ def five_captions(
             _write_reading(axis, read[number - 2], named[number - 2], lines=text.count("\n") + 1, cell=cell)
     plt.close(figure)  # the notebook shows the returned figure once, not twice
     return figure
+
+
+def recoloured(bird: "Recoloured") -> Figure:
+    """:func:`five_captions` of one bird, one part and the colours that were read back."""
+    return five_captions(bird.photograph, bird.hole, bird.pictures, bird.captions, bird.named, bird.read)
 
 
 def strengths(records: Sequence[Mapping]) -> Figure:

@@ -135,6 +135,22 @@ def filled(
     return picture_grid(rows, ("original", "masked", "inpainted", "difference"), captions, cell)
 
 
+def captions_side_by_side(
+    originals: np.ndarray, holes: np.ndarray, filled: Sequence[np.ndarray], right: Sequence[str], wrong: Sequence[str]
+) -> Figure:
+    """Each hole, filled for the right, a wrong and no caption, and the photograph.
+
+    Args: originals: (B, H, W, 3) uint8. holes: (B, H, W) bool, True = hole. filled: three as `originals`, in that
+        order. right, wrong: B captions, which stand beside the rows.
+    """
+    rows = [
+        [hide_region(original, hole), *fills, original]
+        for original, hole, *fills in zip(originals, holes, *filled, strict=True)
+    ]
+    texts = [f"{a}  /  {b}" for a, b in zip(right, wrong, strict=True)]
+    return picture_grid(rows, ["masked", "right caption", "wrong caption", "no caption", "photograph"], texts, cell=1.8)
+
+
 def comparison(measures: Mapping[str, Mapping[str, Mapping]], names: Sequence[str] = ("hole_l1",)) -> Figure:
     """Some measures of each method with their intervals, a panel for each; TDANet's captions apart.
 

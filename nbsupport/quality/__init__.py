@@ -8,8 +8,8 @@ fills show what their caption says. Not here: filling (``inpainters``), and whet
 """
 
 from nbsupport.data.synthetic.regions import birds_of
-from nbsupport.quality import ablation
-from nbsupport.quality.attributes import attribute_accuracy, attribute_summary
+from nbsupport.quality import ablation, text_alignment
+from nbsupport.quality.attributes import attribute_accuracy, attribute_summary, named_colours
 from nbsupport.quality.comparison import (
     ALL_BASELINES,
     BASELINES,
@@ -19,6 +19,7 @@ from nbsupport.quality.comparison import (
     compare,
     evaluate,
     fills,
+    judged_rows,
     pick_captions,
     sample_diversity,
     strengths,
@@ -48,6 +49,7 @@ from nbsupport.quality.pixels import (
 from nbsupport.quality.text_alignment import (
     caption_found,
     five_captions,
+    found_by_kind,
     other_colours,
     recoloured,
     result_r_precision,
@@ -79,11 +81,14 @@ __all__ = [
     "fid",
     "fills",
     "five_captions",
+    "found_by_kind",
     "hole_l1",
+    "judged_rows",
     "kid",
     "mean_interval",
     "measures",
     "missing_or_wrong",
+    "named_colours",
     "other_colours",
     "pick_captions",
     "psnr",
@@ -95,6 +100,7 @@ __all__ = [
     "ssim",
     "strengths",
     "summary",
+    "text_alignment",
     "total_variation",
     "whole_l1",
     "worth",

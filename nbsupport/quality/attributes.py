@@ -23,9 +23,10 @@ from nbsupport.core.errors import ConfigError, UserError, unknown
 from nbsupport.data import synthetic
 from nbsupport.data.index import Dataset
 from nbsupport.data.synthetic import COLOURED_PARTS, BirdParameters, part_colours
-from nbsupport.data.synthetic.regions import hidden_parts
+from nbsupport.data.synthetic.regions import birds_of, hidden_parts
 from nbsupport.inpainters.base import Inpainter, checked
 from nbsupport.quality.colours import reader_of
+from nbsupport.runs import Run
 from nbsupport.stats.bootstrap import bootstrap_groups, share
 
 #: What the caption says of the hidden part: its colour, another colour, or nothing.
@@ -81,7 +82,7 @@ def attribute_accuracy(
         if kind not in KINDS:
             raise ConfigError(unknown("kind of caption", kind, KINDS))
     inpainter, groups, table = checked(inpainter), dataset.index["group"].to_numpy(), []
-    for row in tqdm([int(row) for row in rows], desc="listening", unit="photo", leave=False):
+    for row in tqdm([int(row) for row in rows], desc="named colours", unit="photo", leave=False):
         params, photograph = bird_of(dataset, birds, row), dataset.cache.batch([row])[0]
         reader = reader_of(dataset, row)
         asked = [
@@ -112,6 +113,17 @@ def attribute_accuracy(
             "1; hole='body' also needs fit='crop', so that something is left around the bird."
         )
     return pd.DataFrame(table)
+
+
+def named_colours(
+    run: Run, dataset: Dataset, inpainter: Inpainter, rows: np.ndarray, seed: int = 0
+) -> tuple[Mapping[str, BirdParameters], pd.DataFrame | None, dict | None]:
+    """The birds of a run, :func:`attribute_accuracy` of `rows` and its summary; ({}, None, None) for photographs."""
+    if dataset.config.dataset != "synthetic":
+        return {}, None, None
+    birds = birds_of(run, dataset)
+    table = attribute_accuracy(dataset, birds, inpainter, rows, seed)
+    return birds, table, attribute_summary(table, seed)
 
 
 def _caption(params: BirdParameters, part: str, kind: str, seed: int) -> tuple[str, str]:

@@ -45,6 +45,11 @@ def centre_holes(count: int, size: tuple[int, int]) -> np.ndarray:
     return np.repeat(hole[None], count, axis=0)
 
 
+def judged_rows(dataset: Dataset, count: int, seed: int) -> np.ndarray:
+    """The photographs of the test split that chapters 4 and 5 judge: `count` rows of the index, drawn (0: all)."""
+    return rng.generator(seed, "judged").permutation(dataset.rows("test"))[: count or None]
+
+
 def pick_captions(dataset: Dataset, rows: np.ndarray, seed: int) -> tuple[list[str], list[str]]:
     """A caption of each photograph's own, and in the same order a mismatched one (``data.captions``).
 

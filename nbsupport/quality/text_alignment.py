@@ -19,11 +19,14 @@ from nbsupport.data import synthetic
 from nbsupport.data.index import Dataset
 from nbsupport.data.synthetic import BirdParameters, regions
 from nbsupport.inpainters import base
-from nbsupport.quality import attributes, colours
-from nbsupport.stats.bootstrap import share
-from nbsupport.tdanet import retrieval
+from nbsupport.quality import attributes, colours, comparison, intervals
+from nbsupport.stats.bootstrap import mean_interval, share
+from nbsupport.stats.intervals import format_interval, verdict
+from nbsupport.tdanet import retrieval, walkthrough
 from nbsupport.tdanet.damsm import TrainedMatching
 
+#: What the hole was filled for, in the words of :func:`reading`.
+_FILLED = {"mismatched": "holes filled for another caption", "empty": "holes filled for none"}
 #: The words for colours that people's captions of photographs use.
 _TONE = re.compile(r"\b(black|white|gr[ae]y|brown|red|orange|yellow|green|blue|purple|pink)\b")
 
@@ -99,6 +102,39 @@ def result_r_precision(
     }
 
 
+def found_by_kind(
+    matcher: TrainedMatching, dataset: Dataset, inpainter: base.Inpainter, rows: np.ndarray, seed: int = 0
+) -> dict[str, dict]:
+    """How often each photograph's caption is found, untouched and with a centre hole filled for each kind of caption.
+
+    Args: rows: of the index; those of photographs without captions are passed over.
+
+    Returns:
+        ``caption_found``: ``untouched photograph`` and each of ``comparison.KINDS`` -> the share found;
+        ``caption_found_gain``: ``mismatched``, ``empty`` -> what the right caption gains on it, photograph by
+        photograph. Intervals of 95 % over groups; both are empty for fewer than two photographs with captions.
+    """
+    captions = dataset.index["captions"]
+    rows = np.array([row for row in rows if len(captions.iloc[row])], np.int64)
+    if len(rows) < 2:
+        return {"caption_found": {}, "caption_found_gain": {}}
+    meant, _ = comparison.pick_captions(dataset, rows, seed)
+    seen = {"untouched photograph": [dataset.cache.batch(rows)]}
+    for fill in comparison.fills(dataset, {"inpainter": inpainter}, rows, seed, baselines=()):
+        seen.setdefault(fill.caption_kind, []).append(fill.outputs)
+    hits = {
+        kind: caption_found(matcher, dataset, np.concatenate(parts), rows, meant, seed).astype(float)
+        for kind, parts in seen.items()
+    }
+    groups = dataset.index["group"].to_numpy()[rows]
+    return {
+        "caption_found": {kind: mean_interval(own, groups, seed) for kind, own in hits.items()},
+        "caption_found_gain": {
+            kind: mean_interval(hits["matched"] - hits[kind], groups, seed) for kind in ("mismatched", "empty")
+        },
+    }
+
+
 def five_captions(
     dataset: Dataset,
     inpainter: base.Inpainter,
@@ -122,17 +158,18 @@ def five_captions(
     return base.splice(images, outputs, holes)
 
 
-def other_colours(rows: Sequence[int], captions: Sequence[str], default: int) -> tuple[int, list[str]]:
-    """The first photograph whose caption names a colour, and captions of it that name others.
+def other_colours(dataset: Dataset, rows: Sequence[int], seed: int = 0) -> tuple[int, list[str]]:
+    """The first of the photographs whose caption names a colour, and captions of it that name others.
 
-    Args: rows: of the index. captions: one for each of `rows`. default: the row where no caption names a colour.
+    Args: rows: of the index; where no caption names a colour, the first of them, with an empty caption.
 
     Returns:
         The row, and its own caption, three that name red, yellow and blue in place of its colours, and an empty one.
     """
+    captions, _ = comparison.pick_captions(dataset, np.asarray(rows), seed)
     named = (pair for pair in zip(rows, captions, strict=True) if _TONE.search(pair[1]))
-    row, own = next(named, (default, ""))
-    return row, [own, *(_TONE.sub(colour, own) for colour in ("red", "yellow", "blue")), ""]
+    row, own = next(named, (rows[0], ""))
+    return int(row), [own, *(_TONE.sub(colour, own) for colour in ("red", "yellow", "blue")), ""]
 
 
 @dataclass(frozen=True)
@@ -181,3 +218,40 @@ def recoloured(
     pictures = five_captions(dataset, inpainter, row, hidden.hole, captions, seed)
     read = tuple(reader.read(picture, hidden.region, part)[0] for picture in pictures)
     return Recoloured(dataset.cache.batch([row])[0], hidden.hole, part, captions, named, pictures, read)
+
+
+def reading(report: Mapping, alignment: Mapping) -> str:
+    """What chapter 5 has found, in a few lines of Markdown.
+
+    Args: report: ``results/quality.json``. alignment: ``results/text_alignment.json``.
+    """
+    cost = alignment["caption_effect"]["mismatched"]["hole_l1"]
+    error = report["measures"]["tdanet"]["matched"]["hole_l1"]["value"]
+    lines = [f"A wrong caption costs {format_interval(cost, 4)}: the network {intervals.worth(cost, error)}."]
+    for kind, own in alignment["caption_found_gain"].items():
+        said = verdict(own, "is found more often", "is found less often", "is not shown to be found more often")
+        lines.append(f"In the result the right caption {said} than for {_FILLED[kind]} ({format_interval(own)}).")
+    named = (alignment["attributes"] or {}).get("caption_effect", {})
+    for kind, own in named.items():
+        said = verdict(own, "is painted more often", "is painted less often", "is not shown to be painted more often")
+        lines.append(f"The {kind} colour {said} when the caption names it ({format_interval(own)}).")
+    lines.append(
+        f"Words kept most after negation: {', '.join(alignment['kept_words'])}; the two paths "
+        f"{walkthrough.agreement(alignment['paths_agree'])}."
+    )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def kept_reading(quality: Mapping, matching: Mapping) -> str:
+    """What the results kept with the book say about captions on photographs.
+
+    Args: quality, matching: results of those names.
+    """
+    cost = quality["caption_effect"]["tdanet"]["mismatched"]["hole_l1"]
+    error = quality["measures"]["tdanet"]["matched"]["hole_l1"]["value"]
+    return (
+        f"There, the text encoder finds a photograph's caption among {matching['wrong']} others in "
+        f"**{matching['r_precision']:.0%}** of {matching['photographs']:,} held-out photographs (chance "
+        f"{matching['chance']:.0%}), and a wrong caption costs {format_interval(cost, 4)}, "
+        f"{cost['value'] / error:.1%} of the error: the network **{intervals.worth(cost, error)}**."
+    )

@@ -130,7 +130,7 @@ def _rows(table: pd.DataFrame) -> _Rows:
     if bad.any():
         raise UserError(
             f"{bad.sum()} of {len(table)} rows of the score table hold a score that is no number or a probability "
-            "outside 0 to 1. The detector has diverged: lower its learning rate and run chapter 6 again."
+            "outside 0 to 1. The detector has diverged: lower its learning rate and run chapter 7 again."
         )
     codes, count = bootstrap.codes_of(table["group"])
     return _Rows(labels_of(table), scores, probabilities, codes, count)

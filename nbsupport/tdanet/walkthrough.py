@@ -1,4 +1,4 @@
-"""Look inside TDANet: one photograph through every box, with what goes in and out of each, for chapter 3.
+"""Look inside TDANet: one photograph through every box, with what goes in and out of each, for chapters 3 to 5.
 
 Not here: drawing (``plots.tdanet``).
 """
@@ -213,3 +213,54 @@ def texture_sources(model: TDANet, chosen: Example, seed: int, places: Sequence[
     weights = energy.masked_fill(hidden & ~hidden.all(), float("-inf")).softmax(dim=-1)[0]
     height, width = low.shape[-2:]
     return weights[[row * width + column for row, column in places]].reshape(-1, height, width).numpy()
+
+
+def reading(model: TDANet, trained: bool, weights: str | None) -> str:
+    """Which network is looked at, and how large it is: a sentence."""
+    state = "untrained: its weights are random numbers"
+    if trained:
+        state = "trained in chapter 4"
+    elif weights:
+        state = f"that of the packaged weights `{weights}`"
+    count = sum(parameter.numel() for parameter in model.parameters())
+    return f"The network looked at here has {count:,} parameters and is **{state}**."
+
+
+def latent_maps(painted: Painted) -> dict[str, np.ndarray]:
+    """Mean and deviation of both paths' latents at each position, averaged over channels: title -> (h, w) float."""
+    latents = {"painting": painted.latent, "auxiliary": painted.auxiliary_latent}
+    maps = {f"size of mu, {name}": latent.mean[0].abs().mean(0).numpy() for name, latent in latents.items()}
+    return maps | {f"sigma, {name}": latent.deviation[0].mean(0).numpy() for name, latent in latents.items()}
+
+
+def output_scales(painted: Painted) -> dict[str, list[np.ndarray]]:
+    """Path -> its outputs from coarse to fine, (h, w, 3) uint8 each."""
+    both = {"inpainting path": painted.outputs, "auxiliary path": painted.auxiliary_outputs}
+    return {name: [to_pictures(output)[0] for output in outputs] for name, outputs in both.items()}
+
+
+def rank_correlations(kept: pd.DataFrame) -> tuple[float, float]:
+    """Spearman's correlation of the words that the inpainting path keeps (:func:`kept_words`) with those that the
+    visible part explains, and with those that the auxiliary path keeps.
+    """
+    ranks = kept.corr(method="spearman")["inpainting path"]
+    return ranks["visible part"], ranks["auxiliary path"]
+
+
+def agreement(correlation: float) -> str:
+    """What the rank correlation of the words that both paths keep allows to say of them."""
+    if correlation > 0.3:
+        return "keep the same words"
+    if correlation < -0.3:
+        return "keep opposite words, so elimination has not found what the hole showed"
+    return "have little in common"
+
+
+def words_reading(kept: pd.DataFrame) -> str:
+    """Both of :func:`rank_correlations` in a sentence, and what they mean."""
+    visible, auxiliary = rank_correlations(kept)
+    return (
+        f"Rank correlation of orange with grey: **{visible:.2f}** (exact opposites, word by word, would give -1); of "
+        f"orange with blue: **{auxiliary:.2f}** (the same words would give 1). On this photograph the two paths "
+        f"**{agreement(auxiliary)}**."
+    )

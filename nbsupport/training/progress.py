@@ -14,6 +14,7 @@ from PIL import Image
 
 from nbsupport.core.files import atomic_path
 from nbsupport.runs import Run
+from nbsupport.tdanet import weights
 
 SAMPLES = "figures/samples"
 
@@ -111,4 +112,16 @@ def reading(result: Mapping, notes: Mapping, log: pd.DataFrame, clip_gradient: f
         f"{result['seconds']:.0f} s of training ({result['images_per_second']:.0f} images/s), text encoder "
         f"{notes['text_encoder']}, on {notes['device']}: {notes['precision']}. "
         f"{(log['gradient'] > clip_gradient).mean():.0%} of the gradients were shortened."
+    )
+
+
+def start_reading(start_from: str | None) -> str:
+    """How far the packaged weights had come that a training began from; empty for a file, or for none."""
+    if start_from not in weights.names():
+        return ""
+    before = weights.describe(start_from)["results"]["tdanet"]
+    return (
+        f"The weights it began from had come to an L1 of {before['hole_l1']['tdanet']['value']:.3f} in the holes of "
+        f"the held-out photographs of their own set; the last of their trainings had shown them {before['images']:,} "
+        "pictures."
     )

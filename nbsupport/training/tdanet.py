@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 STATE, LOG = "checkpoints/tdanet_state.pt", "tdanet_log.csv"
 BEST = "checkpoints/tdanet_best.safetensors"
-#: Share of the training pictures without any hole: the arm ``reconstructed`` of chapter 5 asks for such a repainting,
+#: Share of the training pictures without any hole: the arm ``reconstructed`` of chapter 6 asks for such a repainting,
 #: and a network that never saw one paints something wild.
 EMPTY_HOLES = 0.06
 SHOWN = ("hole_l1", "kl", "adversarial", "matching")
@@ -69,12 +69,12 @@ def fit(run: Run, config: TrainingConfig, watch: Callable[[pd.DataFrame], None] 
     """
     stage = run.stage("tdanet", config, needs=("index", "matching"))
     if stage.finished:
-        return _load(run)
+        return load(run)
     fabric = device.fabric(config.precision)
     if not fabric.is_global_zero:
         _train(run, None, _trainer(run, config, fabric), stage.fingerprint)
         fabric.barrier()
-        return _load(run)
+        return load(run)
     with stage:
         trainer = _trainer(run, config, fabric)
         log = _train(run, watch, trainer, stage.fingerprint)
@@ -93,7 +93,7 @@ def fit(run: Run, config: TrainingConfig, watch: Callable[[pd.DataFrame], None] 
             (run / name).unlink(missing_ok=True)
     if fabric.world_size > 1:
         fabric.barrier()
-    return _load(run)
+    return load(run)
 
 
 def _trainer(run: Run, config: TrainingConfig, fabric: "Fabric") -> Trainer:
@@ -152,7 +152,8 @@ def build(dataset: Dataset, matcher: damsm.Matcher, config: TrainingConfig) -> T
     return model
 
 
-def _load(run: Run) -> TrainedTDANet:
+def load(run: Run) -> TrainedTDANet:
+    """What :func:`fit` left in a run; MissingStage before chapter 4."""
     model, vocabulary = weights.load_run(run)
     return TrainedTDANet(model, vocabulary, pd.read_csv(run / LOG), run.result("tdanet"))
 

@@ -86,7 +86,7 @@ def test_a_broken_link_is_an_error(smoke_run, tmp_path, monkeypatch):
     def stage_and_break(run, folder):
         staged(run, folder)
         (folder / "book" / "notation.md").write_text("# Notation\n\n{cite}`nobody1999`\n")
-        for name in ("01_preprocessing", "02_masks", "03_tdanet_walkthrough", "04_training", "05_fake_set"):
+        for name in ("01_preprocessing", "02_masks", "03_tdanet_walkthrough", "04_training", "06_fake_set"):
             shutil.copy(folder / "book" / "notation.md", folder / "notebooks" / f"{name}.md")
             (folder / "notebooks" / f"{name}.ipynb").unlink()
         return folder

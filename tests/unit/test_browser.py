@@ -190,5 +190,5 @@ def test_selections_are_saved_in_the_run_folder(state, tmp_path, monkeypatch):
 
 
 def test_before_chapter_8_it_says_what_to_run(tmp_path):
-    with pytest.raises(MissingStage, match="--only 1-8"):
+    with pytest.raises(MissingStage, match="--only 1-10"):
         ErrorBrowser(Run(tmp_path / "empty"))

@@ -254,7 +254,7 @@ def test_more_mass_in_the_hole_is_no_evidence_for_a_map_that_does_not_find_it(re
 def test_findings_name_sections_that_the_chapter_has(results):
     import json
 
-    cells = json.loads((project_root() / "notebooks" / "08_error_analysis.ipynb").read_text("utf-8"))["cells"]
+    cells = json.loads((project_root() / "notebooks" / "10_error_analysis.ipynb").read_text("utf-8"))["cells"]
     heads = {line[3:].strip() for cell in cells for line in cell["source"] if line.startswith("## ")}
     assert {finding["section"] for finding in findings.compose(results)} <= heads
 

@@ -329,7 +329,7 @@ def test_fakes_of_the_wanted_inpainters_only():
 
 def test_wishes_that_cannot_be_met_fail_before_any_work(tmp_path):
     run = Run(tmp_path / "wishes")
-    with pytest.raises(MissingStage, match="--only 1-5"):
+    with pytest.raises(MissingStage, match="--only 1-6"):
         classifier.fit(run, SMALL)
     make_pairs(run, 20)
     for wrong, message in (

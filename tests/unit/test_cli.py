@@ -45,7 +45,7 @@ def test_each_command_shows_an_example(call, command):
         (["run", "--set", "1.stepps=3"], "Did you mean 'steps'"),
         (["run", "--set", "1.steps=many"], "Chapter 1, parameter steps (in --set) must be a whole number"),
         (["run", "--set", "steps=3"], "chapter.parameter=value"),
-        (["run", "--set", "9.steps=3"], "Unknown chapter '9'"),
+        (["run", "--set", "11.steps=3"], "Unknown chapter '9'"),
         (["run", "--data", "/no/such/folder"], "there is no folder '/no/such/folder'"),
         (["run", "--run", "a*b"], "run name"),
         (["book", "--profile", "ful"], "Unknown profile 'ful'"),
@@ -172,14 +172,14 @@ def test_pairs_are_made_verified_and_exported_from_the_command_line(call, tmp_pa
     run = Run("painted")
     index.prepare(run, DataConfig(dataset="synthetic", count=20, image_size=32))
     masks.make(run, MaskConfig(kinds=("centre",)))
-    settings = ("--set", "5.inpainters=[telea]", "--set", "5.kinds=[centre]")
+    settings = ("--set", "6.inpainters=[telea]", "--set", "6.kinds=[centre]")
     made = call("pairs", "make", "--run", "painted", *settings, "--workers", "1")
     assert made.exit_code == 0 and "120 pictures of 20 photographs" in made.output
     assert call("pairs", "verify", "--run", "painted").exit_code == 0
     out = call("pairs", "export", "--run", "painted", "--to", str(tmp_path / "out"), "--size", "8")
     assert out.exit_code == 0 and len(list((tmp_path / "out").rglob("*.png"))) == 8
     monkeypatch.delenv(runs.REPLACE)
-    capped = call("pairs", "make", "--run", "painted", *settings, "--set", "5.count=4")
+    capped = call("pairs", "make", "--run", "painted", *settings, "--set", "6.count=4")
     monkeypatch.setenv(runs.REPLACE, "1")
     assert capped.exit_code == 2 and "count 640, now 4" in capped.stderr and "--force" in capped.stderr
     assert call("pairs", "verify", "--run", "painted").exit_code == 0, "the set is as it was"

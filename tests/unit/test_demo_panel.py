@@ -128,7 +128,7 @@ def test_a_session_says_what_is_missing_and_the_package_steps_in(run, monkeypatc
     assert np.array_equal(result.spliced[~result.mask], result.original[~result.mask])
     assert result.coverage == result.mask.mean()
     verdict = session.verdict(result.spliced)
-    assert verdict.vote is None and "--only 1-6" in verdict.missing and session.using_detectors() == [verdict.missing]
+    assert verdict.vote is None and "--only 1-7" in verdict.missing and session.using_detectors() == [verdict.missing]
     with pytest.raises(MissingStage):
         session.sweep(result.spliced)
 
@@ -145,7 +145,7 @@ def test_without_a_run_birds_are_drawn(monkeypatch):
     ids = session.photographs["image_id"].tolist()
     assert len(set(ids)) == 40 and session.image(ids[0]).shape == (64, 64, 3)
     assert np.array_equal(session.image(ids[3]), other.image(ids[3])) and session.captions(ids[3])
-    assert session.inpainters.missing == "" and "--only 1-6" in session.no_detectors
+    assert session.inpainters.missing == "" and "--only 1-7" in session.no_detectors
     for kind in session.mask_kinds(ids[0]):
         assert 0.08 < session.mask(ids[0], kind).mean() < 0.22
     part = session.parts(ids[0])[0]

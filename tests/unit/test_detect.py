@@ -313,7 +313,7 @@ def test_an_ensemble_gives_the_answer(run, tmp_path):
     path = tmp_path / "x.png"
     Image.fromarray(detector_data.photograph(3, 80)).save(path)
     fresh = invoke(path, "--run", run.path, "--ensemble", "stack_logistic")
-    assert fresh.exit_code == 1 and "--only 7" in fresh.output, "chapter 7 has not run"
+    assert fresh.exit_code == 1 and "--only 9" in fresh.output, "chapter 9 has not run"
     ensemble.make(run, EnsembleConfig(names=("soft_vote", "stack_logistic", "stack_svm")))
     for name in ("stack_logistic", "stack_svm"):
         inspector = inspection.Inspector.of_run(run, voice=name)

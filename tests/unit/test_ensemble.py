@@ -196,10 +196,10 @@ def test_round_trip(name, tmp_path):
     with pytest.raises(pickle.UnpicklingError):
         pickle.loads(path.read_bytes())
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(UserError, match="damaged.*--only 7"):
+    with pytest.raises(UserError, match="damaged.*--only 9"):
         storage.load(path)
     path.unlink()
-    with pytest.raises(UserError, match="is missing.*--only 7"):
+    with pytest.raises(UserError, match="is missing.*--only 9"):
         storage.load(path)
 
 
@@ -262,7 +262,7 @@ def test_what_cannot_be_combined_is_explained(run, tmp_path):
         ensemble.soft_vote(table[table["detector"] == "a"])
     with pytest.raises(UserError, match="scored by b"):
         ensemble.soft_vote(table.iloc[:-1])
-    with pytest.raises(MissingStage, match="--only 1-6"):
+    with pytest.raises(MissingStage, match="--only 1-7"):
         ensemble.make(Run(tmp_path / "empty"), EnsembleConfig())
     with pytest.raises(UserError, match="at least two groups"):
         folds.out_of_fold("stack_logistic", np.zeros((4, 2)), np.array([0, 1, 0, 1]), np.zeros(4), "ab")

@@ -128,7 +128,7 @@ def test_is_loaded_the_second_time(scored, capsys):
     again = error_analysis.make(run, CONFIG)
     assert "loaded" in capsys.readouterr().out
     pd.testing.assert_frame_equal(first.table, again.table)
-    with pytest.raises(MissingStage, match="--only 1-8"):
+    with pytest.raises(MissingStage, match="--only 1-10"):
         error_analysis.load(Run(run.path.parent / "empty"))
 
 

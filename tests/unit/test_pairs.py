@@ -167,7 +167,7 @@ def test_an_interrupted_set_goes_on_and_ends_with_the_same_bytes(run, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         pairs.make(run, CONFIG)
     assert run.record("pairs") is None and not (run / "pairs/manifest.parquet").exists()
-    with pytest.raises(MissingStage, match="--only 1-5"):
+    with pytest.raises(MissingStage, match="--only 1-6"):
         pairs.load(run)
     held = contents(run)
     assert len(held) == 2 * 4 * 6, "two whole shards, and nothing of the third"

@@ -8,6 +8,7 @@ import pytest
 from nbsupport.plots import tables, tdanet, training
 from nbsupport.runs import Run
 from nbsupport.stats.intervals import format_interval, verdict
+from nbsupport.tdanet import walkthrough
 from nbsupport.training import progress
 
 
@@ -28,7 +29,7 @@ def test_what_does_not_exist_is_a_dash_and_a_tie():
 
 
 def test_a_weak_correlation_is_no_agreement():
-    said = [tables.agreement(value) for value in (-0.9, -0.1, 0.1, 0.9)]
+    said = [walkthrough.agreement(value) for value in (-0.9, -0.1, 0.1, 0.9)]
     assert said[1] == said[2] == "have little in common" and len(set(said)) == 3
 
 

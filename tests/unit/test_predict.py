@@ -71,7 +71,7 @@ def test_the_verdict_is_kept_with_the_weights(run):
     verdicts = [trained.band.verdict(p) for p in own["probability"]]
     wrong = (np.array(verdicts) == "real") & (own["label"] == 1).to_numpy()
     assert wrong.sum() <= 0.2 * max(1, verdicts.count("real")) + 1
-    with pytest.raises(UserError, match="run chapter 6 again"):
+    with pytest.raises(UserError, match="run chapter 7 again"):
         _ = dataclasses.replace(trained, record={}).band
 
 
@@ -88,7 +88,7 @@ def test_what_is_there_and_what_is_not(run, tmp_path):
     empty = Run(tmp_path / "empty")
     assert predict.available(empty) == []
     for ask in (lambda: predict.load(empty, "resnet34"), lambda: scores.load(empty)):
-        with pytest.raises(MissingStage, match="--only 1-6"):
+        with pytest.raises(MissingStage, match="--only 1-7"):
             ask()
 
 
@@ -96,10 +96,10 @@ def test_damaged_weights_are_an_error_that_says_what_to_do(run, tmp_path):
     path = tmp_path / "detector_residual_net_seed0.safetensors"
     source = predict.checkpoint(run, "residual_net", 0)
     path.write_bytes(source.read_bytes()[:-100])
-    with pytest.raises(MissingStage, match="Run chapter 6 again"):
+    with pytest.raises(MissingStage, match="Run chapter 7 again"):
         predict.load_checkpoint(path)
     write_json(path.with_suffix(".json"), read_json(source.with_suffix(".json")))
-    with pytest.raises(UserError, match=r"damaged .*Delete its weights and run chapter 6"):
+    with pytest.raises(UserError, match=r"damaged .*Delete its weights and run chapter 7"):
         predict.load_checkpoint(path)
 
 

@@ -76,7 +76,7 @@ def test_the_card_says_whether_named_colours_were_painted(run, tmp_path):
     assert "hidden parts" not in (tmp_path / "deaf.md").read_text()
     own = {"value": 0.625, "low": 0.5, "high": 0.75}
     run.write_result(
-        "listening", {"attributes": {"asked": 40, "accuracy": {"edited": own}, "chance": {"uniform": 0.1}}}
+        "text_alignment", {"attributes": {"asked": 40, "accuracy": {"edited": own}, "chance": {"uniform": 0.1}}}
     )
     export.export(run, "shapes", "made by a test", tmp_path)
     said = "| Caption names another colour | painted in 62.5% (50.0%–75.0%) of 40 hidden parts (chance 10%) |"

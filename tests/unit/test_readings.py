@@ -1,4 +1,4 @@
-"""Sentences of chapter 6 follow their results: each is fed results that contradict the one before."""
+"""Sentences of chapters 7 and 8 follow their results: each is fed results that contradict the one before."""
 
 import numpy as np
 import pandas as pd
@@ -116,18 +116,27 @@ def result(pairs="tie"):
 def test_winners_and_the_summary():
     assert "a tie with b" in readings.winners(result(), ["spliced"])
     assert "ahead of every other one" in readings.winners(result("first"), ["spliced"])
+    text = readings.summary(result(), [])
+    assert "1 of 2 detectors (a)" in text and "none" in text
+    assert "flagged on spliced fakes: outside" in readings.summary(result(), ["outside"])
+
+
+def test_what_held_under_corruptions_sharpness_and_unseen_inpainters():
+    def under(condition, low):
+        return {"detector": "a", "seed": 0, "arm": "spliced", "condition": condition, "auroc": ci(0.9, low, 0.95)}
+
     left = [
         {"detector": "a", "seed": 0, "before": ci(0.9, 0.85, 0.95), "after": ci(0.5, 0.4, 0.6), "verdict": "higher"}
     ]
-    text = readings.summary(result(), left, [])
-    assert "1 of 2 detectors (a)" in text and "0 of 1 detectors" in text and "blur" in text and "none" in text
-    left[0]["after"] = ci(0.8, 0.75, 0.85)
-    text = readings.summary(result(), left, ["outside"])
-    assert (
-        "1 of 1 detectors are still shown" in text
-        and "blur" not in text
-        and "flagged on spliced fakes: outside" in text
-    )
+    cell = {"study": "matrix", "seed": 0, "arm": "spliced", "condition": "clean", "variant": "tdanet + degraded"}
+    studied = [cell | {"inpainter": name, "auroc": ci(0.7, 0.6, 0.8)} for name in ("tdanet", "telea")]
+    text = readings.held([under("clean", 0.8), under("jpeg 60", 0.7)], left, studied, ["spliced"])
+    assert "1 of 1 detectors are shown to be better than chance under every corruption (a)" in text
+    assert "0 of 1 detectors are still shown" in text and "blur" in text
+    assert "Of 1 trainings" in text and ", 1 are shown" in text
+    left[0]["after"], studied[1]["auroc"] = ci(0.8, 0.75, 0.85), ci(0.5, 0.4, 0.6)
+    text = readings.held([under("clean", 0.8), under("jpeg 60", 0.4)], left, studied, ["spliced"])
+    assert "0 of 1 detectors are shown" in text and "1 of 1 detectors are still shown" in text and ", 0 are" in text
 
 
 def test_an_accuracy_is_set_beside_the_share_of_fakes():

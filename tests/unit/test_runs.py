@@ -60,7 +60,7 @@ def test_a_change_upstream_makes_what_follows_stale(runs_folder):
 
 
 def test_a_missing_stage_names_the_command_that_makes_it(runs_folder):
-    with pytest.raises(MissingStage, match=r"python -m nbsupport run --run a --only 1-5"):
+    with pytest.raises(MissingStage, match=r"python -m nbsupport run --run a --only 1-6"):
         Run("a").require("pairs")
     with pytest.raises(ConfigError, match="'mask' is no stage"):
         Run("a").stage("mask", MaskConfig())
@@ -202,7 +202,7 @@ def test_other_parameters_never_destroy_a_finished_stage_unasked(run, monkeypatc
         pytest.fail("was made")
     message = str(caught.value)
     assert "coverage_high 0.35, now 0.2" in message and "-p run_name a@NAME" in message
-    assert "--run a --dataset synthetic --only 2-9" in message and "--force" in message and runs.REPLACE in message
+    assert "--run a --dataset synthetic --only 2-11" in message and "--force" in message and runs.REPLACE in message
     assert run.stage("masks", MaskConfig(), ["index"]).finished and run.require("pairs")
     with Run("a", replace=True).stage("masks", MaskConfig(coverage_high=0.2), ["index"]):
         pass
@@ -230,7 +230,7 @@ def test_commands_repeat_how_the_run_was_asked_for(runs_folder):
     run.remember(profile="quick", settings={5: {"inpainters": ["telea"]}})
     expected = (
         "python -m nbsupport run --run 'my photos' --dataset folder --data '/p q/campus' --profile quick "
-        "--set 1.count=30 --set '5.inpainters=[\"telea\"]' --only 1-5"
+        "--set 1.count=30 --set '6.inpainters=[\"telea\"]' --only 1-6"
     )
     assert run.command("1-5") == expected
     with pytest.raises(MissingStage) as caught:

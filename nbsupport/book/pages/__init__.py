@@ -71,5 +71,5 @@ def refusal(run: Run) -> str | None:
     return (
         f"The pictures of this run come from the photographs '{dataset}', which may not be published again, so this "
         "page shows none of them. Build the book of a run on synthetic birds to see it, or use the same browser and "
-        "demo in the notebooks of chapters 8 and 9 on your own machine."
+        "demo in the notebooks of chapters 10 and 11 on your own machine."
     )

@@ -52,7 +52,7 @@ def html(run: Run) -> str:
     """The page of a run, smaller than ``assets.LIMIT`` bytes; with fewer birds where they would not fit.
 
     Raises:
-        MissingStage: chapter 4 or 6 has not run.
+        MissingStage: chapter 4 or 7 has not run.
         UserError: the birds are too small for their parts to be hidden.
     """
     run.require("tdanet")

@@ -31,7 +31,7 @@ def html(run: Run) -> str:
     """The page of a run, smaller than ``assets.LIMIT`` bytes.
 
     Raises:
-        MissingStage: chapter 8 has not run.
+        MissingStage: chapter 10 has not run.
     """
     found, paired, holes = error_analysis.load(run), pairs.load(run), masks.load(run)
     state = BrowserState(found.table, paired.cache, found.best, holes, run)

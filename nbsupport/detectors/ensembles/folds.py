@@ -34,12 +34,12 @@ def matrix(table: pd.DataFrame, column: str = "logit") -> pd.DataFrame:
     if len(names) < 2:
         raise UserError(
             f"An ensemble needs at least two detectors, this run has {', '.join(names) or 'none'}. Add one to `names` "
-            "in chapter 6 and run it again."
+            "in chapter 7 and run it again."
         )
     wide = table.pivot(index=KEYS, columns="detector", values=column)[names]
     if wide.isna().to_numpy().any():
         lacking = wide.columns[wide.isna().any()].tolist()
-        raise UserError(f"Not every picture was scored by {', '.join(lacking)}. Run chapter 6 again.")
+        raise UserError(f"Not every picture was scored by {', '.join(lacking)}. Run chapter 7 again.")
     return wide
 
 
@@ -77,7 +77,7 @@ def combine(table: pd.DataFrame, name: str, seed: int = 0, folds: int = 5) -> tu
     labels, groups = facts["label"].to_numpy(), facts["group"].to_numpy()
     inside = (facts["split"] == "validation").to_numpy()
     if len(np.unique(labels[inside])) < 2:
-        raise UserError("An ensemble needs validation photographs and validation fakes. Run chapters 5 and 6 again.")
+        raise UserError("An ensemble needs validation photographs and validation fakes. Run chapters 6 and 7 again.")
     chosen = logits[inside], labels[inside], groups[inside], names
     fitted = combiners.fit(name, *chosen, seed)
     answers = fitted.logits(logits)

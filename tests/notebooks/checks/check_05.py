@@ -1,29 +1,30 @@
-"""Chapter 5: a set of six arms, balanced, spliced only in the hole, and painted by something that painted."""
+"""Chapter 5: every way of asking whether the caption is followed left its numbers, and its figures."""
 
-from nbsupport import pairs
+import json
+
+from nbsupport import quality
 from nbsupport.runs import Run
+
+#: Cells that must have left exactly one figure, by the call in them.
+FIGURES = (
+    "figures.captions_side_by_side(", "text_alignment.attribute_accuracy(", "text_alignment.strengths(",
+    "text_alignment.five_captions(", "boxes.attention_maps(",
+)  # fmt: skip
 
 
 def check(run: Run) -> None:
-    result = run.result("pairs")
-    assert result["checks_passed"] and all(check["checked"] > 0 for check in result["checks"].values())
-    made = pairs.load(run)
-    hands = set(made.manifest["inpainter"].dropna()) - {""}
-    assert hands == {"tdanet", "telea"}
-    own = made.manifest[made.manifest["inpainter"].isin(("", "tdanet")) | made.manifest["inpainter"].isna()]
-    per_arm = own.groupby(["split", "arm"]).size().unstack()
-    assert (per_arm.nunique(axis=1) == 1).all() and set(per_arm.index) == {"train", "validation", "test"}
-    assert len(own) == 6 * result["photographs"] >= 180 and set(own["arm"]) == set(pairs.ARMS)
-    by_hand = made.manifest[made.manifest["label"] == "fake"].groupby("inpainter").size()
-    assert by_hand.nunique() == 1, "each hand paints the same number of fakes"
-    entries = [entry for entry in result["differences"] if entry["inpainter"] == "tdanet"]
-    differences = {(entry["arm"], entry["split"]): entry for entry in entries}
-    for split in per_arm.index:
-        spliced, regenerated = differences["spliced", split], differences["regenerated", split]
-        assert spliced["outside_l1"] == spliced["outside_changed"] == 0
-        assert regenerated["outside_changed"] > 0.5, "a network that repaints touches most visible pixels"
-        assert differences["spliced_reencoded", split]["outside_changed"] > 0.1, "the lossy encoder changed something"
-        assert 0.02 < spliced["hole_l1"] < 1, "the hole was painted, and with colours"
-    fake_set = run.result("fake_set")
-    assert fake_set["outside_difference_grey_levels"]["spliced"] == 0
-    assert fake_set["outside_difference_grey_levels"]["regenerated"] > 0
+    found = run.result("text_alignment")
+    for kind in ("mismatched", "empty"):
+        assert 0 <= found["caption_effect"][kind]["hole_l1"]["wilcoxon"] <= 1
+        assert -1 <= found["caption_found_gain"][kind]["value"] <= 1
+    assert set(found["caption_found"]) == {"untouched photograph", *quality.KINDS}
+    colours = found["attributes"]
+    assert colours["reader"]["value"] > 0.9, "the colours of untouched birds are not read correctly"
+    assert set(colours["accuracy"]) == {"true", "edited", "empty"} and 0 < colours["chance"]["uniform"] < 0.2
+    assert found["caption_effect"] == run.result("quality")["caption_effect"]["tdanet"]
+    assert len(found["kept_words"]) == 3 and -1 <= found["paths_agree"] <= 1
+    assert {"strength", "hole_l1", "accuracy"} <= set(found["strengths"][0])
+    cells = json.loads((run / "notebooks/05_text_alignment.ipynb").read_text())["cells"]
+    for call in FIGURES:
+        cell = next(cell for cell in cells if cell["cell_type"] == "code" and call in "".join(cell["source"]))
+        assert sum("image/png" in output.get("data", {}) for output in cell["outputs"]) == 1, call

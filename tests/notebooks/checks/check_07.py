@@ -1,33 +1,41 @@
-"""Chapter 7: every ensemble answers about every picture, and the verdicts follow from their tests."""
+"""Chapter 7: detectors that learnt something, judged on every arm, with weights that are what they are said to be."""
 
-from nbsupport.detectors import ensemble, scores
+import math
+
+from nbsupport import pairs
+from nbsupport.detectors import predict, scores
 from nbsupport.runs import Run
 
 
 def check(run: Run) -> None:
-    result, table = run.result("ensembles"), scores.all_scores(run)
-    counts = table.groupby(["detector", "seed"]).size()
-    assert counts.nunique() == 1 and set(ensemble.NAMES) < set(counts.index.get_level_values("detector"))
-    found = {(record["detector"], record["arm"]): record["auroc"]["value"] for record in result["metrics"]}
-    members, arms = set(result["members"]), {arm for _, arm in found}
-    assert len(members) >= 2 and set(result["ensembles"]) == set(ensemble.NAMES)
-    for name in ("soft_vote", "weighted_vote", "stack_logistic"):
-        assert found[name, "regenerated"] >= min(found[member, "regenerated"] for member in members) - 0.05
-        assert found[name, "regenerated"] > 0.55, "an ensemble of detectors that learnt something has learnt something"
-    seeds = table["seed"].nunique()
-    assert len(result["comparisons"]) == (2 * len(ensemble.NAMES) - 1) * len(arms) * seeds
-    for own in result["comparisons"]:
-        assert own["verdict"] == "tie" or own["delong_holm"] < 0.05
-        if seeds == 1:
-            difference = found[own["ensemble"], own["arm"]] - found[own["against"], own["arm"]]
-            assert abs(own["difference"]["value"] - difference) < 1e-9
-    assert result["any_wins"] == bool(result["winners"])
-    votes = [own["value"] for own in result["weights"] if own["ensemble"] == "weighted_vote" and own["seed"] == 0]
-    assert len(votes) == len(members) and abs(sum(votes) - 1) < 1e-6 and min(votes) >= 0
-    assert {(own["seed"], own["arm"]) for own in result["explains"]} == {
-        (o["seed"], o["arm"]) for o in result["diversity"]
-    }
-    for own in result["diversity"]:
-        assert 0 <= own["disagreement"] <= 1 and (own["q"] is None or -1 <= own["q"] <= 1)
-    for name in ensemble.NAMES:
-        assert ensemble.loaded(run, name)
+    result, table, made = run.result("detectors"), scores.load(run), pairs.load(run)
+    config = run.record("detectors")["config"]
+    held_out = pairs.classes(made.manifest, config["fake_arms"], ("validation", "test"), config["inpainters"])
+    assert set(held_out.loc[held_out["label"] == "real", "arm"]) == {"original"}
+    for name, seed in predict.available(run):
+        own = table[(table["detector"] == name) & (table["seed"] == seed)]
+        assert sorted(own["path"]) == sorted(held_out["path"]), f"{name} scored each held-out picture once"
+        assert own["logit"].std() > 1e-3, f"{name} answers the same to everything"
+        assert predict.load(run, name, seed).temperature > 0
+    used = {row["name"]: row["weights_used"] for row in result["trained"]}
+    assert used["resnet34"] == "none" and used["efficientnet_lite0"].startswith("imagenet")
+    for row in result["trained"]:
+        assert row["training_photographs"] >= 40 and row["augment"] == ["jpeg", "webp", "resize", "blur"]
+        assert (row["images_per_second"] or 0) > 0 or row["name"] == "local_sharpness"
+
+    found = {(record["detector"], record["arm"]): record for record in result["metrics"]}
+    assert {arm for _, arm in found} == {"regenerated", "spliced", "all"}
+    for record in found.values():
+        assert 0 <= record["auroc"]["low"] <= record["auroc"]["value"] <= record["auroc"]["high"] <= 1
+    best = max(found[name, "regenerated"]["auroc"]["low"] for name in used)
+    assert best > 0.6, "a repainted picture is told from its photograph even after a minute's training"
+    assert {gap["detector"] for gap in result["gap"]} == set(used)
+    for gap in result["gap"]:
+        ends = [found[gap["detector"], arm]["auroc"]["value"] for arm in ("regenerated", "spliced")]
+        assert math.isclose(gap["value"], ends[0] - ends[1], abs_tol=1e-9)
+
+    searched = run.result("search")
+    assert searched["chosen"]["state"] == "complete" and searched["chosen"]["front"] in (True, False)
+    assert predict.load(run, "searched").record["genes"] == searched["chosen"]["genes"]
+    judged_by = {record["by"] for record in run.result("strata")["records"]}
+    assert "position" in judged_by

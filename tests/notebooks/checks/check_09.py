@@ -1,31 +1,33 @@
-"""Chapter 9: each experiment was worked out, paint stayed in the hole, and every detector of the run judged."""
+"""Chapter 9: every ensemble answers about every picture, and the verdicts follow from their tests."""
 
-import numpy as np
-
+from nbsupport.detectors import ensemble, scores
 from nbsupport.runs import Run
 
 
 def check(run: Run) -> None:
-    demo = run.result("demo")
-    assert demo["inpainter"] == "tdanet" and demo["part"]
-    assert 0 < demo["coverage"] < 0.9
-    assert demo["changed_outside_spliced"] == 0 and demo["changed_inside"] > 0.5
-    assert {"flumphy", "grexel"} <= set(demo["unknown_words"])
-    for name in ("photograph", "spliced", "regenerated"):
-        verdict = demo["verdicts"][name]
-        assert len(verdict) >= 3 and all(0 <= value <= 1 for value in verdict.values())
-        single = [value for key, value in verdict.items() if key != "soft_vote"]
-        assert np.isclose(verdict["soft_vote"], np.mean(single)), "the vote is the mean"
-    spread = {round(value, 6) for verdict in demo["verdicts"].values() for value in verdict.values()}
-    assert len(spread) > 1, "detectors that answer the same to everything were not trained"
-    named = [row["colour"] for row in demo["colours"]]
-    assert len(named) >= 2 and all(
-        row["nearest"] in named and row["colour"] in row["caption"] for row in demo["colours"]
-    )
-    assert demo["colours"][0]["apart"] == 0 and demo["captions"][0]["apart"] == 0
-    assert "0.0" in demo["shrinking"] and len(demo["shrinking"]) >= 3
-    assert demo["flips"] and all(0 <= share <= 1 for share in demo["flips"].values())
-    by_painter = {row["inpainter"]: row for row in demo["inpainters"]}
-    assert {"tdanet", "telea", "mean_colour"} <= set(by_painter)
-    assert len({round(row["hole_l1"], 3) for row in by_painter.values()}) == len(by_painter), "different paint"
-    assert any("synthetic" in said for said in demo["using"])
+    result, table = run.result("ensembles"), scores.all_scores(run)
+    counts = table.groupby(["detector", "seed"]).size()
+    assert counts.nunique() == 1 and set(ensemble.NAMES) < set(counts.index.get_level_values("detector"))
+    found = {(record["detector"], record["arm"]): record["auroc"]["value"] for record in result["metrics"]}
+    members, arms = set(result["members"]), {arm for _, arm in found}
+    assert len(members) >= 2 and set(result["ensembles"]) == set(ensemble.NAMES)
+    for name in ("soft_vote", "weighted_vote", "stack_logistic"):
+        assert found[name, "regenerated"] >= min(found[member, "regenerated"] for member in members) - 0.05
+        assert found[name, "regenerated"] > 0.55, "an ensemble of detectors that learnt something has learnt something"
+    seeds = table["seed"].nunique()
+    assert len(result["comparisons"]) == (2 * len(ensemble.NAMES) - 1) * len(arms) * seeds
+    for own in result["comparisons"]:
+        assert own["verdict"] == "tie" or own["delong_holm"] < 0.05
+        if seeds == 1:
+            difference = found[own["ensemble"], own["arm"]] - found[own["against"], own["arm"]]
+            assert abs(own["difference"]["value"] - difference) < 1e-9
+    assert result["any_wins"] == bool(result["winners"])
+    votes = [own["value"] for own in result["weights"] if own["ensemble"] == "weighted_vote" and own["seed"] == 0]
+    assert len(votes) == len(members) and abs(sum(votes) - 1) < 1e-6 and min(votes) >= 0
+    assert {(own["seed"], own["arm"]) for own in result["explains"]} == {
+        (o["seed"], o["arm"]) for o in result["diversity"]
+    }
+    for own in result["diversity"]:
+        assert 0 <= own["disagreement"] <= 1 and (own["q"] is None or -1 <= own["q"] <= 1)
+    for name in ensemble.NAMES:
+        assert ensemble.loaded(run, name)
