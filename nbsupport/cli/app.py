@@ -46,7 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""Can a machine tell a photograph from the same photograph with a part painted in by a text-guided network?
 
-    A run of the book is a folder, [bold]runs/NAME/[/bold], that its nine chapters fill one after the other.
+    A run of the book is a folder, [bold]runs/NAME/[/bold], that its eleven chapters fill one after the other.
 
     [bold]The usual way[/bold]: run all chapters on synthetic birds, then build the book from them
 
