@@ -6,10 +6,11 @@ Every name is checked against the cells before anything runs. Not here: running 
 """
 
 import ast
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,27 +25,56 @@ from nbsupport.runs import project_root
 
 Settings = Mapping[int, Mapping[str, Any]]  #: chapter number -> parameter -> value
 
-#: Where each chapter's values go: a configuration, and what its fields' names begin with in the chapter.
-CONFIGURATIONS: Mapping[int, Sequence[tuple[type[Config], str]]] = {
-    1: [(config.DataConfig, "")],
-    2: [(config.MaskConfig, "")],
-    4: [(config.TrainingConfig, ""), (config.MatchingConfig, "matching_")],
-    6: [(config.PairsConfig, "")],
-    7: [(config.DetectorConfig, ""), (config.SearchConfig, "search_"), (config.EvaluationConfig, "")],
-    8: [
-        (config.RobustnessConfig, ""), (config.RobustnessConfig, "condition_"), (config.StudyConfig, "study_"),
-        (config.EvaluationConfig, ""),
+
+@dataclass(frozen=True)
+class Part:
+    """A configuration of a chapter, and how the chapter's parameters are called that go into it.
+
+    A field is called as in the configuration, with `prefix` before it; `shared` fields have no prefix, and stand for
+    all configurations of the chapter that name them; `called` names single ones; `fixed` ones cannot be set, since the
+    chapter takes them from elsewhere.
+    """
+
+    kind: type[Config]
+    prefix: str = ""
+    shared: tuple[str, ...] = ()
+    called: Mapping[str, str] = field(default_factory=dict)
+    fixed: tuple[str, ...] = ()
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Parameter of the chapter -> field of the configuration."""
+        fields = [f.name for f in dataclasses.fields(self.kind) if f.name not in self.fixed]
+        return {self.called.get(f, f if f in self.shared else self.prefix + f): f for f in fields}
+
+
+_TRAINING = ("batch_size", "augment", "augment_share", "fake_arms", "inpainters", "precision")
+#: What each chapter is set by. A parameter that the chapter's cell does not show is set by its mapping ``more``.
+CONFIGURATIONS: Mapping[int, Sequence[Part]] = {
+    1: [Part(config.DataConfig)],
+    2: [Part(config.MaskConfig)],
+    4: [
+        Part(config.MatchingConfig, "matching_", ("seed",)), Part(config.TrainingConfig), Part(config.QualityConfig),
     ],
-    9: [(config.EnsembleConfig, "")],
+    5: [Part(config.AlignmentConfig)],
+    6: [Part(config.PairsConfig)],
+    7: [
+        Part(config.DetectorConfig),
+        Part(config.SearchConfig, "search_", _TRAINING, {"train_count": "search_count"}, fixed=("seed",)),
+        Part(config.EvaluationConfig, fixed=("seed",)),
+    ],
+    8: [
+        Part(config.RobustnessConfig, "condition_", ("seed",), {"conditions": "conditions"}),
+        Part(config.StudyConfig, "study_", called={"train_count": "study_count"}, fixed=(*_TRAINING, "seeds")),
+        Part(config.EvaluationConfig),
+    ],
+    9: [Part(config.EnsembleConfig, called={"names": "ensembles"})],
     10: [
-        (config.ErrorsConfig, ""), (config.LocalizationConfig, "map_"), (config.SegmentationConfig, "segmentation_"),
+        Part(config.ErrorsConfig), Part(config.LocalizationConfig, "map_", ("draws", "confidence", "seed")),
+        Part(config.SegmentationConfig, "segmentation_", ("seed",)),
     ],
 }  # fmt: skip
-_RENAMED = {
-    (7, "search_count"): "search_train_count",
-    (8, "study_count"): "study_train_count",
-    (9, "ensembles"): "names",
-}
+MORE = "more"  #: the mapping of a parameters cell that sets what the cell does not show
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list", dict: "a map"}
 _PROFILE_ORDER = ("smoke", "quick", "full")  # from short to long; profiles of one's own come after them
@@ -246,21 +276,40 @@ def parse_settings(texts: Iterable[str]) -> dict[int, dict[str, Any]]:
     return settings
 
 
+def _names(chapter: Chapter) -> list[str]:
+    """What can be set in a chapter: what its cell shows, and what its configurations have beside it."""
+    shown = [name for name in chapter.parameters if name not in ("run_name", MORE)]
+    hidden = [name for part in CONFIGURATIONS.get(chapter.number, ()) for name in part.names]
+    return list(dict.fromkeys(shown + (hidden if MORE in chapter.parameters else [])))
+
+
+def _check_value(chapter: Chapter, name: str, value: Any, where: str = "") -> None:
+    """Raise ConfigError for a parameter that the chapter does not have, or a value that it cannot have."""
+    if name == MORE and MORE in chapter.parameters:
+        if not isinstance(value, dict):
+            raise ConfigError(f"Chapter {chapter.number}, parameter {MORE}{where} must be a mapping, got {value!r}.")
+        for inner, one in value.items():
+            _check_value(chapter, str(inner), one, where or f" (in {MORE})")
+        return
+    if name not in _names(chapter):
+        raise ConfigError(unknown(f"parameter of chapter {chapter.number}{where}", name, _names(chapter)))
+    if wrong := problem(chapter, name, value):
+        raise ConfigError(f"Chapter {chapter.number}, parameter {name}{where} {wrong}.")
+
+
 def problem(chapter: Chapter, name: str, value: Any) -> str:
     """What is wrong with a parameter's value, as the end of a sentence; empty if nothing is.
 
     Its type and range are those of the configuration that it goes into, else the type of the notebook's own value.
     """
-    wanted = _RENAMED.get((chapter.number, name), name)
-    default = chapter.parameters[name]
     if (chapter.number, name) == (1, "image_size") and isinstance(value, int) and not isinstance(value, bool):
         step = 2 ** config.halvings(value)
         if value % step or value < 2 * step:
             return f"must be a multiple of {step} at this size (TDANet halves it), at least 32, got {value}"
-    for kind, start in CONFIGURATIONS.get(chapter.number, ()):
-        field = wanted.removeprefix(start)
-        if wanted.startswith(start) and field in kind.__dataclass_fields__:
-            return kind.problem(field, value)
+    for part in CONFIGURATIONS.get(chapter.number, ()):
+        if name in part.names:
+            return part.kind.problem(part.names[name], value)
+    default = chapter.parameters[name]
     if default is None or value is None:
         return ""
     number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
@@ -286,36 +335,65 @@ def check_settings(settings: Settings, chapters: Sequence[Chapter], where: str) 
     """
     for number, values in settings.items():
         chapter = _known_chapter(number, chapters)
-        if not values:
-            continue
-        names = [name for name in chapter.parameters if name != "run_name"]
-        for name in values:
+        for name, value in values.items():
             if name == "run_name":
                 raise ConfigError(f"In {where}: run_name is set by --run NAME, for all chapters at once.")
-            if name not in names:
-                raise ConfigError(unknown(f"parameter of chapter {number} (in {where})", name, names))
-            if wrong := problem(chapter, name, values[name]):
-                raise ConfigError(f"Chapter {number}, parameter {name} (in {where}) {wrong}.")
+            _check_value(chapter, name, value, f" (in {where})")
 
 
-def check_parameters(namespace: Mapping[str, Any], number: int, root: Path | None = None) -> None:
-    """Raise :class:`ConfigError` for a misspelt parameter of a running chapter, or a value that it cannot have.
+def check_parameters(namespace: Mapping[str, Any], number: int, root: Path | None = None) -> dict[str, Any]:
+    """The parameters of a running chapter; ConfigError for a misspelt one, or a value that it cannot have.
 
     Looked at are the cells that set parameters, as IPython keeps them (``In``): the latest that papermill put in
-    (``# Parameters``), and the latest that sets ``run_name``. A chapter calls it before it builds a configuration:
-    ``chapters.check_parameters(globals(), 4)``. Without ``In`` (not a notebook) there is nothing to look at.
+    (``# Parameters``), and the latest that sets ``run_name``. Without ``In`` (not a notebook) there is nothing to look
+    at. Papermill may set what the chapter's cell does not show, as :data:`MORE` does.
+
+    Returns: name -> value, without ``run_name``.
     """
     cells = [text for text in namespace.get("In", ()) if isinstance(text, str)]
     injected = [text for text in cells if text.lstrip().startswith("# Parameters\n")]
     own = [text for text in cells if text not in injected and re.search(r"^run_name *=", text, flags=re.MULTILINE)]
     chapter = _known_chapter(number, all_chapters(root))
+    typed = {}
     for text in injected[-1:] + own[-1:]:
         for name, value, _ in assignments(text, f"chapter {number}"):
-            if name not in chapter.parameters:
-                raise ConfigError(unknown(f"parameter of chapter {number}", name, chapter.parameters))
-            if wrong := problem(chapter, name, value):
-                raise ConfigError(f"Chapter {number}, parameter {name} {wrong}.")
-            _check_names(number, name, value)
+            if name != "run_name":
+                _check_value(chapter, name, value)
+                _check_names(number, name, value)
+                typed[name] = value
+    names = [name for name in (*chapter.parameters, *typed) if name not in ("run_name", MORE) and name in namespace]
+    return {name: namespace[name] for name in names} | dict(namespace.get(MORE) or {})
+
+
+def configurations(values: Mapping[str, Any], number: int, root: Path | None = None) -> tuple[Any, ...]:
+    """What a chapter is set to: one configuration for each of its parts, in the order of :data:`CONFIGURATIONS`.
+
+    Args: values: ``globals()`` in the chapter, which :func:`check_parameters` then looks at; or its parameters, as
+        :func:`plan` gives them. What is not named keeps the configuration's default.
+
+    Raises:
+        ConfigError: a name that the chapter does not have, or a value of the wrong type or out of its range.
+    """
+    if "In" in values:
+        values = check_parameters(values, number, root)
+    else:
+        chapter = _known_chapter(number, all_chapters(root))
+        for name in values:
+            if name != MORE and name not in _names(chapter):
+                raise ConfigError(unknown(f"parameter of chapter {number}", str(name), _names(chapter)))
+    return _built(number, values)
+
+
+def _built(number: int, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The configurations of a chapter; ConfigError for values that contradict each other."""
+    values = dict(values) | dict(values.get(MORE) or {})
+    try:
+        return tuple(
+            part.kind.from_mapping({f: values[name] for name, f in part.names.items() if name in values})
+            for part in CONFIGURATIONS.get(number, ())
+        )
+    except ConfigError as error:
+        raise ConfigError(f"Chapter {number}: {error}") from None
 
 
 def plan(
@@ -343,14 +421,24 @@ def plan(
     result = {}
     for chapter in chapters:
         merged = {name: value for name, value in chapter.parameters.items() if name != "run_name"}
-        merged |= values.get(chapter.number, {})
+        _put(merged, values.get(chapter.number, {}))
         if "dataset" in merged:
             merged["dataset"] = dataset
             if data is not None and "data" in merged:
                 merged["data"] = data
-        result[chapter.number] = merged | dict(settings.get(chapter.number, {}))
-        _check_together(chapter, result[chapter.number])
+        _put(merged, settings.get(chapter.number, {}))
+        _built(chapter.number, merged)
+        result[chapter.number] = merged
     return result
+
+
+def _put(merged: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Set parameters of a chapter: those that its cell does not show go into its mapping :data:`MORE`."""
+    for name, value in values.items():
+        if name == MORE or name in merged:
+            merged[name] = {**merged[MORE], **value} if name == MORE else value
+        else:
+            merged[MORE] = {**merged[MORE], name: value}
 
 
 def _check_names(number: int, name: str, value: Any) -> None:
@@ -367,17 +455,6 @@ def _check_names(number: int, name: str, value: Any) -> None:
                 zoo.entry(detector)
     except ConfigError as error:
         raise ConfigError(f"Chapter {number}, parameter {name}: {error}") from None
-
-
-def _check_together(chapter: Chapter, values: Mapping[str, Any]) -> None:
-    """Raise ConfigError for values of a chapter that contradict each other."""
-    for kind, start in CONFIGURATIONS.get(chapter.number, ()):
-        own = {_RENAMED.get((chapter.number, name), name): value for name, value in values.items()}
-        fields = {start + field: field for field in kind.__dataclass_fields__}
-        try:
-            kind.from_mapping({fields[name]: value for name, value in own.items() if name in fields})
-        except ConfigError as error:
-            raise ConfigError(f"Chapter {chapter.number}: {error}") from None
 
 
 def _known_chapter(number: int, chapters: Sequence[Chapter]) -> Chapter:

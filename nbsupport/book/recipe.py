@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nbsupport.book import chapters
-from nbsupport.config import DataConfig, MatchingConfig, TrainingConfig
 from nbsupport.core import device
 from nbsupport.core.errors import ConfigError, unknown
 from nbsupport.data import index
@@ -37,42 +36,6 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def matching_config(parameters: Mapping[str, Any]) -> MatchingConfig:
-    """From chapter 4's parameters: those that begin with ``matching_``, and the seed.
-
-    Raises:
-        ConfigError: a name that begins with ``matching_`` is no parameter; in a notebook, any misspelt parameter.
-    """
-    others = {field.name for field in dataclasses.fields(TrainingConfig)}  # matching_every is one of them
-    own = {key: value for key, value in _set(parameters).items() if key.startswith("matching_") and key not in others}
-    named = {key.removeprefix("matching_"): value for key, value in own.items()}
-    return MatchingConfig.from_mapping({**named, "seed": parameters["seed"]})
-
-
-def training_config(parameters: Mapping[str, Any]) -> TrainingConfig:
-    """From chapter 4's parameters: those that name a field.
-
-    Raises:
-        ConfigError: a name that neither the chapter nor the configuration has.
-    """
-    names = {field.name for field in dataclasses.fields(TrainingConfig)}
-    return TrainingConfig(**{key: value for key, value in _set(parameters).items() if key in names})
-
-
-def _set(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of chapter 4 in a mapping, or in the globals of the chapter; ConfigError for any other name."""
-    chapter = next(chapter for chapter in chapters.all_chapters() if chapter.number == 4)
-    if "In" in parameters:  # the globals of a notebook, of which only the parameters are wanted
-        chapters.check_parameters(parameters, 4)
-        return {key: parameters[key] for key in chapter.parameters if key in parameters}
-    fields = {field.name for field in dataclasses.fields(TrainingConfig)}
-    fields |= {f"matching_{field.name}" for field in dataclasses.fields(MatchingConfig)}
-    for key in parameters:
-        if key not in fields | set(chapter.parameters):
-            raise ConfigError(unknown("parameter of chapter 4", str(key), [*chapter.parameters, *fields]))
-    return dict(parameters)
-
-
 def train(run: Run, parameters: Mapping[int, Mapping[str, Any]]) -> tdanet.TrainedTDANet:
     """Index the photographs, train the matching and TDANet; what is finished and matches is loaded.
 
@@ -80,7 +43,7 @@ def train(run: Run, parameters: Mapping[int, Mapping[str, Any]]) -> tdanet.Train
 
     Args: parameters: of chapters 1 and 4, by number.
     """
-    config = training_config(parameters[4])
+    _, config, _ = chapters.configurations(parameters[4], 4)
     _prepare(run, parameters, device.fabric(config.precision))
     return tdanet.fit(run, config)
 
@@ -88,8 +51,8 @@ def train(run: Run, parameters: Mapping[int, Mapping[str, Any]]) -> tdanet.Train
 def _prepare(run: Run, parameters: Mapping[int, Mapping[str, Any]], fabric: "Fabric") -> None:
     """Photographs and text encoder, made by the first process while the others wait."""
     if fabric.is_global_zero:
-        index.prepare(run, DataConfig.from_mapping(parameters[1]))
-        matching.fit(run, matching_config(parameters[4]))
+        index.prepare(run, *chapters.configurations(parameters[1], 1))
+        matching.fit(run, chapters.configurations(parameters[4], 4)[0])
     if fabric.world_size > 1:
         fabric.barrier()
 
@@ -113,7 +76,8 @@ def ablate(
     for name in chosen:
         if name not in ABLATIONS:
             raise ConfigError(unknown("ablation", name, ABLATIONS))
-    rows, fabric = [], device.fabric(training_config(parameters[4]).precision)
+    _, whole, _ = chapters.configurations(parameters[4], 4)
+    rows, fabric = [], device.fabric(whole.precision)
     _prepare(run, parameters, fabric)
     for name in chosen:
         own = Run(run.path / "ablations" / name.replace(" ", "_"), run.replace)
@@ -122,7 +86,7 @@ def ablate(
             own.share(run, "source")  # of drawn birds, whose parts are known from there
         if fabric.world_size > 1:
             fabric.barrier()
-        result = tdanet.fit(own, training_config({**parameters[4], **ABLATIONS[name]})).result
+        result = tdanet.fit(own, dataclasses.replace(whole, **ABLATIONS[name])).result
         row = {"variant": name, "images": result["images"], "seconds": result["seconds"]}
         for key, numbers in (("hole_l1", result["hole_l1"]["tdanet"]), ("caption_effect", result["caption_effect"])):
             row |= {key: numbers["value"], f"{key}_low": numbers["low"], f"{key}_high": numbers["high"]}

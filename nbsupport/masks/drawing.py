@@ -1,6 +1,6 @@
 """Drawing one hole from a seed and a name, or a batch of fresh ones from a generator."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def sample_batch(
     size: int | tuple[int, int],
     count: int,
     coverage: tuple[float, float],
-    kinds: Sequence[str],
+    kinds: Sequence[str] | Mapping[str, float],
     objects: np.ndarray | None = None,
     part_points: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
@@ -150,7 +150,7 @@ def sample_batch(
         count: B, the number of masks.
         coverage: (low, high), uniform between them, as in :func:`draw`; for the kind ``part`` its logarithm is uniform,
             since most parts of an animal are small.
-        kinds: kinds to choose from, each as likely as the others; one that stands there twice is twice as likely.
+        kinds: kinds to choose from, each as likely as the others; or a mapping of each to how often it comes.
         objects: (B, height, width) bool, True = object, for the kind ``object``.
         part_points: B arrays (P, 2) of (x, y) in pixels, for the kind ``part``; one of the P is chosen.
             A kind that a photograph cannot have becomes rectangles.
@@ -162,12 +162,16 @@ def sample_batch(
         ConfigError: as :func:`draw`, or objects or part points of another batch size.
     """
     height, width = (size, size) if isinstance(size, int | np.integer) else size
+    kinds, weights = list(kinds), np.array(list(kinds.values()) if isinstance(kinds, Mapping) else [1.0] * len(kinds))
     _check(kinds, height, width, coverage)
     if objects is not None and objects.shape != (count, height, width):
         raise ConfigError(f"objects must be {(count, height, width)}, got {objects.shape}.")
     if part_points is not None and len(part_points) != count:
         raise ConfigError(f"part_points must hold {count} arrays, one for each mask, got {len(part_points)}.")
-    chosen = generator.integers(0, len(kinds), count)
+    if np.ptp(weights):
+        chosen = generator.choice(len(kinds), count, p=weights / weights.sum())
+    else:
+        chosen = generator.integers(0, len(kinds), count)
     batch = np.empty((count, height, width), bool)
     for number, choice in enumerate(chosen):
         kind, target, point = kinds[choice], None, None

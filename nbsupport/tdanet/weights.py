@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from nbsupport.config import TDANetConfig
+from nbsupport.config import Config, TDANetConfig
 from nbsupport.core import checkpoints, files
 from nbsupport.core.errors import ConfigError, unknown
 from nbsupport.core.rng import seeded
@@ -70,6 +70,27 @@ def describe(name: str) -> dict:
     return files.read_json(FOLDER / f"{name}.json")
 
 
+#: What shapes the weights, of TDANet and of the matching.
+_SHAPE = (
+    "preset", "base_channels", "max_channels", "latent_channels", "word_readers", "output_scales", "text_channels",
+    "word_channels", "recurrent", "image_trunk", "image_channels",
+)  # fmt: skip
+
+
+def check_fits(name: str, stored: Config, wanted: Config, prefix: str = "") -> None:
+    """Raise ConfigError, with what to change, where weights of the package are of another architecture than asked for.
+
+    Args: stored, wanted: configurations of one class. prefix: of the chapter's parameters.
+    """
+    fields = [f for f in _SHAPE if getattr(stored, f, None) != getattr(wanted, f, None)]
+    if fields:
+        differing = ", ".join(f"{f} {getattr(stored, f)!r} (asked for: {getattr(wanted, f)!r})" for f in fields)
+        raise ConfigError(
+            f"The weights '{name}' are of another architecture: {differing}. Ask for theirs, or begin with random "
+            f"numbers ({prefix}start_from: null on the command line, {prefix}start_from = None in the notebook)."
+        )
+
+
 def half(tensor: torch.Tensor) -> torch.Tensor:
     """Half precision for what is floating, clipped to its range; counters stay as they are."""
     if not tensor.is_floating_point():
@@ -106,9 +127,10 @@ def start_matching(model: damsm.Matcher, name: str, vocabulary: Vocabulary) -> N
     """Give an untrained matcher the weights of the package; words that those do not know begin as they were drawn.
 
     Raises:
-        ConfigError: no such weights. UserError: they are of other sizes.
+        ConfigError: no such weights, or of another architecture.
     """
     other, words = load_matching(name)
+    check_fits(name, other.config, model.config, "matching_")
     weights = other.state_dict()
     key = "text.embedding.weight"
     weights[key] = words_of(weights[key], words, model.text.embedding.weight, vocabulary)

@@ -5,8 +5,9 @@ would have seen. Flips reach the photograph, its object mask and its part points
 uses fixed holes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ class Sampler:
 
     Args:
         dataset: the photographs. caption_length: L. batch_size: B. seed: with the step it fixes the batch.
-        split: which split. kinds, coverage: of the holes, as for `masks.sample_batch`.
+        split: which split. shares: mask kind -> how often it comes. coverage: as for `masks.sample_batch`.
         empty: share of pictures that get an empty hole in place of it, in [0, 1].
         named: draws whole parts and captions that name their colour; in a `named_share` of the pictures, in [0, 1].
         caption_dropout: share of pictures whose caption is left out, in [0, 1].
@@ -93,7 +94,7 @@ class Sampler:
         batch_size: int,
         seed: int,
         split: str = "train",
-        kinds: Sequence[str] = ("rectangles",),
+        shares: Mapping[str, float] = MappingProxyType({"rectangles": 1.0}),
         coverage: tuple[float, float] = (0.04, 0.35),
         empty: float = 0.0,
         caption_dropout: float = 0.0,
@@ -103,12 +104,13 @@ class Sampler:
         self.empty, self.caption_dropout = empty, caption_dropout
         self.named, self.named_share = named, named_share
         self.dataset, self.length, self.batch_size, self.seed = dataset, caption_length, batch_size, seed
-        self.kinds, self.coverage = tuple(kinds), coverage
+        self.shares = {kind: share for kind, share in shares.items() if share}
+        self.coverage = coverage
         self.rows = dataset.rows(split)
         if not len(self.rows):
             raise UserError(f"The split '{split}' holds no photographs. Raise count in chapter 1.")
         self.captions = dataset.index["captions"].tolist()
-        self.points = masks.part_points(dataset.cache.parts, len(dataset.index)) if "part" in self.kinds else None
+        self.points = masks.part_points(dataset.cache.parts, len(dataset.index)) if "part" in self.shares else None
 
     def choose(self, generator: np.random.Generator) -> np.ndarray:
         """B rows, each photograph at most once in a batch unless the split is smaller than the batch."""
@@ -172,12 +174,12 @@ class Sampler:
 
     def _holes(self, generator, rows, flipped, size) -> np.ndarray:
         objects = points = None
-        if "object" in self.kinds:
+        if "object" in self.shares:
             objects = self._flip(self.dataset.cache.object_batch(rows), flipped)
         if self.points is not None:
             points = [self.points[row] for row in rows]
             for number in np.flatnonzero(flipped):
                 points[number] = points[number] * [-1, 1] + [size[1] - 1, 0]
         return masks.sample_batch(
-            generator, size, len(rows), self.coverage, self.kinds, objects=objects, part_points=points
+            generator, size, len(rows), self.coverage, self.shares, objects=objects, part_points=points
         )

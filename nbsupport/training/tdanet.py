@@ -6,6 +6,7 @@ the one that was best on validation photographs. Not here: the architecture (``n
 (``training.step``), what is written to be looked at (``training.progress``).
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from nbsupport import quality
-from nbsupport.config import TDANetConfig, TrainingConfig
+from nbsupport.config import NetworkConfig, TDANetConfig, TextConfig, TrainingConfig
 from nbsupport.core import checkpoints, device, rng
 from nbsupport.core.errors import ConfigError
 from nbsupport.data import index
@@ -119,6 +120,7 @@ def _start(model: TDANet, source: str, vocabulary: Vocabulary) -> None:
         checkpoints.load_into(model, source)
         return
     other, words = weights.load(source)
+    weights.check_fits(source, other.config, model.config)
     if (unknown := words.unknown_share(vocabulary.words[2:])) > MANY_UNKNOWN:
         print(f"[tdanet] {unknown:.0%} of this run's words are unknown to the weights {source}: these begin untrained.")
     state, key = other.state_dict(), "text.embedding.weight"
@@ -128,21 +130,16 @@ def _start(model: TDANet, source: str, vocabulary: Vocabulary) -> None:
 
 def build(dataset: Dataset, matcher: damsm.Matcher, config: TrainingConfig) -> TDANet:
     """The untrained network for a data set, with the pre-trained text encoder in it."""
-    text = matcher.config
+    chosen = {
+        field.name: getattr(source, field.name)
+        for source, kind in ((config, NetworkConfig), (matcher.config, TextConfig))
+        for field in dataclasses.fields(kind)
+    }
     model = create(
         TDANetConfig(
+            **chosen,
             image_size=dataset.cache.size,
-            preset=config.preset,
-            base_channels=config.base_channels,
-            latent_channels=config.latent_channels,
-            text_channels=text.text_channels,
-            word_channels=text.word_channels,
-            recurrent=text.recurrent,
-            caption_length=text.caption_length,
-            vocabulary_size=text.vocabulary_size,
-            word_readers=config.word_readers,
-            negate=config.negate,
-            max_pool=config.max_pool,
+            vocabulary_size=matcher.config.vocabulary_size,
             latent=bool(config.auxiliary_share),  # nothing else would tell it what to carry
         ),
         config.seed,
@@ -166,7 +163,7 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
         trainer.model.config.caption_length,
         config.batch_size,
         config.seed,
-        kinds=config.mask_kinds,
+        shares=config.mask_shares,
         coverage=(config.coverage_low, config.coverage_high),
         empty=EMPTY_HOLES,
         caption_dropout=config.caption_dropout,

@@ -84,16 +84,36 @@ def test_source_is_stripped(chapter):
 
 
 @each_chapter
-def test_parameters_are_those_of_the_quick_profile(chapter):
-    expected = chapters.load_profile("quick", CHAPTERS).get(chapter.number, {})
-    assert chapter.parameters == {"run_name": "synthetic-quick"} | expected
-    assert list(chapter.parameters)[0] == "run_name"
+def test_a_cell_shows_the_defaults_of_its_configurations(chapter):
+    """The quick profile is the default: a value stands in the cell, for papermill, and in the configuration."""
+    assert list(chapter.parameters)[0] == "run_name" and chapter.parameters["run_name"] == "synthetic-quick"
+    assert len(chapter.parameters) <= 14 and not chapter.parameters.get("more")
+    assert not chapters.load_profile("quick", CHAPTERS)
+    for part in chapters.CONFIGURATIONS.get(chapter.number, ()):
+        defaults = part.kind().to_mapping()
+        for name, field in part.names.items():
+            if name in chapter.parameters:
+                default = defaults[field]
+                assert chapter.parameters[name] == (list(default) if isinstance(default, tuple) else default), name
 
 
 @each_chapter
 @pytest.mark.parametrize("profile", chapters.profile_names())
 def test_profiles_know_the_parameters(chapter, profile):
-    assert set(chapters.load_profile(profile, CHAPTERS).get(chapter.number, {})) <= set(chapter.parameters)
+    """A profile lists what differs from the defaults, and nothing else."""
+    planned, plain = (chapters.plan(CHAPTERS, name)[chapter.number] for name in (profile, "quick"))
+    built, default = (chapters.configurations(values, chapter.number) for values in (planned, plain))
+    known = {name for part in chapters.CONFIGURATIONS.get(chapter.number, ()) for name in part.names}
+    for name in chapters.load_profile(profile, CHAPTERS).get(chapter.number, {}):
+        if name in known:
+            places = [
+                (getattr(new, part.names[name]), getattr(old, part.names[name]))
+                for part, new, old in zip(chapters.CONFIGURATIONS[chapter.number], built, default, strict=True)
+                if name in part.names
+            ]
+            assert any(new != old for new, old in places), f"{name} is the default"
+        else:
+            assert planned[name] != plain[name], f"{name} is the default"
 
 
 @each_chapter

@@ -1,9 +1,10 @@
 import dataclasses
 import typing
 
+import numpy as np
 import pytest
 
-from nbsupport import config
+from nbsupport import config, masks
 from nbsupport.config import Config, DataConfig, MaskConfig, PairsConfig, TrainingConfig
 from nbsupport.core.errors import ConfigError
 
@@ -83,7 +84,14 @@ def test_impossible_values_and_contradictions(kind, values, message):
 
 
 def test_a_kind_of_hole_may_come_twice_as_often_in_training():
-    assert TrainingConfig(mask_kinds=("centre", "centre", "strokes")).mask_kinds.count("centre") == 2
+    assert TrainingConfig(mask_shares={"centre": 2, "strokes": 1}).mask_shares["centre"] == 2
+    for wrong in ({}, {"centre": 0}, {"centre": -1.0}, {"middle": 1}, ["centre"]):
+        with pytest.raises(ConfigError, match="mask_shares"):
+            TrainingConfig(mask_shares=wrong)
+    generator, size, coverage = np.random.default_rng(0), (16, 16), (0.2, 0.2)
+    drawn = masks.sample_batch(generator, size, 400, coverage, {"centre": 3, "strokes": 1})
+    centre = masks.draw("centre", size, seed=0, image_id="", coverage=coverage)
+    assert 0.65 < (drawn == centre).all(axis=(1, 2)).mean() < 0.85
 
 
 def test_names_that_are_checked_early_are_those_that_exist():

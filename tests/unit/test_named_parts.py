@@ -67,7 +67,7 @@ def test_holes_are_those_of_the_test_and_captions_their_birds_own(data, named):
 
 
 def sampler(data, named, **changes):
-    options = {"kinds": ("centre",), "named": named, "named_share": 0.5} | changes
+    options = {"shares": {"centre": 1.0}, "named": named, "named_share": 0.5} | changes
     return Sampler(data, 24, 16, 0, **options)
 
 

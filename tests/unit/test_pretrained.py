@@ -22,8 +22,9 @@ SIZES = {"text_channels": 32, "word_channels": 16, "image_channels": 8, "caption
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     run = tdanet_data.run_with(monkeypatch, tdanet_data.dataset(), tmp_path / "runs" / "t")
-    matching.fit(run, MatchingConfig(steps=2, batch_size=6, **SIZES))
-    tdanet.fit(run, TrainingConfig(steps=2, batch_size=4, base_channels=8, latent_channels=8, sample_every=0))
+    matching.fit(run, MatchingConfig(steps=2, start_from=None, batch_size=6, **SIZES))
+    sizes = {"base_channels": 8, "latent_channels": 8}
+    tdanet.fit(run, TrainingConfig(steps=2, start_from=None, named_parts=0.0, batch_size=4, **sizes, sample_every=0))
     return run
 
 

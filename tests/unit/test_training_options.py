@@ -9,8 +9,8 @@ import tdanet_data
 import torch
 from PIL import Image
 
-from nbsupport.book import export, recipe
-from nbsupport.config import MatchingConfig, TDANetConfig, TrainingConfig
+from nbsupport.book import chapters, export, recipe
+from nbsupport.config import MatchingConfig, QualityConfig, TDANetConfig, TrainingConfig
 from nbsupport.core import checkpoints, device, lite0
 from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.core.files import read_json, write_json
@@ -28,7 +28,9 @@ SIZES = {"text_channels": 32, "word_channels": 16, "image_channels": 8, "caption
 def trainer_for(data, **changes):
     with seeded(0):
         matcher = damsm.Matcher(damsm.MatchingWeights(vocabulary_size=len(data.vocabulary), **SIZES))
-    config = TrainingConfig(**({"batch_size": 6, "base_channels": 8, "latent_channels": 8} | changes))
+    config = TrainingConfig(
+        **({"start_from": None, "batch_size": 6, "base_channels": 8, "latent_channels": 8} | changes)
+    )
     return step.Trainer(tdanet.build(data, matcher, config), matcher, config, device.fabric("float32"))
 
 
@@ -44,7 +46,7 @@ def one_step(changes, number=1):
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     run = tdanet_data.run_with(monkeypatch, tdanet_data.dataset(), tmp_path / "runs" / "t")
-    matching.fit(run, MatchingConfig(steps=2, batch_size=6, **SIZES))
+    matching.fit(run, MatchingConfig(steps=2, start_from=None, batch_size=6, **SIZES))
     return run
 
 
@@ -92,7 +94,9 @@ def test_the_share_does_not_change_the_inpainting_path():
 def test_the_matching_loss_is_taken_in_every_nth_step_with_n_times_its_weight():
     _, values = one_step({"matching_every": 2}, number=1)
     assert "matching" not in values
-    _, values = one_step({"matching_every": 2, "weight_adversarial": 0.0, "weight_kl": 0.0}, number=2)
+    _, values = one_step(
+        {"matching_every": 2, "weight_adversarial": 0.0, "weight_kl": 0.0, "auxiliary_share": 0.5}, number=2
+    )
     l1 = values["l1"] + 0.5 * values["l1_auxiliary"]
     assert values["total"] == pytest.approx(20 * l1 + 2 * 0.1 * values["matching"], rel=1e-4)
 
@@ -152,7 +156,9 @@ def test_it_stops_early_and_keeps_the_best(run, monkeypatch, capsys):
 
     monkeypatch.setattr(tdanet.checkpoints, "save_weights", note)
     sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0}
-    trained = tdanet.fit(run, TrainingConfig(steps=20, validate_every=2, patience=2, **sizes))
+    trained = tdanet.fit(
+        run, TrainingConfig(steps=20, start_from=None, named_parts=0.0, validate_every=2, patience=2, **sizes)
+    )
     assert trained.log["step"].max() == 8 and trained.result["steps"] == 8
     assert "stopped early at step 8" in capsys.readouterr().out
     assert [name for name, _ in kept] == ["tdanet_best.safetensors"] * 2 + ["tdanet.safetensors"]
@@ -174,10 +180,10 @@ def test_captions_are_left_out_as_often_as_asked():
 
 def test_a_training_can_start_from_the_weights_of_another(run, tmp_path):
     sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0}
-    first = tdanet.fit(run, TrainingConfig(steps=3, **sizes))
+    first = tdanet.fit(run, TrainingConfig(steps=3, start_from=None, named_parts=0.0, **sizes))
     other = tmp_path / "first.safetensors"
     other.write_bytes((run / weights.WEIGHTS).read_bytes())
-    config = TrainingConfig(steps=1, start_from=str(other), learning_rate=1e-7, **sizes)
+    config = TrainingConfig(steps=1, start_from=str(other), named_parts=0.0, learning_rate=1e-7, **sizes)
     second = tdanet.fit(run, config)
     for name, tensor in first.model.named_parameters():
         torch.testing.assert_close(tensor, second.model.get_parameter(name), atol=1e-5, rtol=0)
@@ -186,7 +192,7 @@ def test_a_training_can_start_from_the_weights_of_another(run, tmp_path):
 def test_a_training_can_start_from_weights_of_the_package_by_their_words(run, tmp_path, monkeypatch):
     """The package's weights know other words at other places: each word must keep its own embedding."""
     sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0, "train_text": False}
-    first = tdanet.fit(run, TrainingConfig(steps=3, **sizes))
+    first = tdanet.fit(run, TrainingConfig(steps=3, start_from=None, named_parts=0.0, **sizes))
     export.export(run, "shapes", "a test", tmp_path)
     about = read_json(tmp_path / "shapes.json")
     words = about["vocabulary"]
@@ -197,7 +203,7 @@ def test_a_training_can_start_from_weights_of_the_package_by_their_words(run, tm
     state["text.embedding.weight"] = state["text.embedding.weight"][order]
     checkpoints.save_weights(tmp_path / "shapes.safetensors", state)
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
-    second = tdanet.fit(run, TrainingConfig(steps=1, start_from="shapes", learning_rate=1e-7, **sizes))
+    second = tdanet.fit(run, TrainingConfig(steps=1, start_from="shapes", named_parts=0.0, learning_rate=1e-7, **sizes))
     for name, tensor in first.model.named_parameters():
         other = second.model.get_parameter(name)
         if name == "text.embedding.weight":
@@ -206,16 +212,26 @@ def test_a_training_can_start_from_weights_of_the_package_by_their_words(run, tm
         torch.testing.assert_close(tensor, other, atol=2e-3, rtol=2e-3)  # half precision lay between
 
 
+def test_weights_of_another_architecture_are_named_with_the_way_out(run):
+    sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0, "named_parts": 0.0}
+    with pytest.raises(ConfigError, match="base_channels 16 .asked for: 8.*start_from: null"):
+        tdanet.fit(run, TrainingConfig(steps=1, start_from="synthetic64", **sizes))
+    with pytest.raises(ConfigError, match="text_channels 256 .asked for: 32.*matching_start_from: null"):
+        matching.fit(Run(run.path, replace=True), MatchingConfig(steps=1, batch_size=6, **SIZES))
+
+
 def test_weights_that_are_not_there_are_named(run):
     sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "sample_every": 0}
     with pytest.raises(ConfigError, match="neither a file nor a name"):
-        tdanet.fit(run, TrainingConfig(steps=1, start_from="nowhere", **sizes))
+        tdanet.fit(run, TrainingConfig(steps=1, start_from="nowhere", named_parts=0.0, **sizes))
 
 
 def test_what_is_written_can_be_looked_at(run):
     seen = []
     sizes = {"batch_size": 4, "base_channels": 8, "latent_channels": 8, "validate_every": 2, "sample_every": 2}
-    tdanet.fit(run, TrainingConfig(steps=5, **sizes), watch=lambda log: seen.append(len(log)))
+    tdanet.fit(
+        run, TrainingConfig(steps=5, start_from=None, named_parts=0.0, **sizes), watch=lambda log: seen.append(len(log))
+    )
     assert seen == [2, 4, 5]  # after each validation, the last step's among them
     grids = sorted(path.name for path in (run / progress.SAMPLES).glob("*.png"))
     assert grids == ["step_000002.png", "step_000004.png", "step_000005.png"]
@@ -268,7 +284,7 @@ def test_frozen_features_are_computed_once_and_are_those_of_the_photograph(run):
         for kept, fresh in zip(pictures.encode(batch), model.image(batch.images), strict=True):
             torch.testing.assert_close(kept, fresh, atol=2e-2, rtol=2e-2)  # kept in half precision
     config = {"steps": 3, "batch_size": 6, "image_trunk": "efficientnet_lite0", "dropout": 0.2, "word_dropout": 0.2}
-    trained = matching.fit(run, MatchingConfig(**config, **SIZES, word_pairs=4)).model
+    trained = matching.fit(run, MatchingConfig(**config, **SIZES, start_from=None, word_pairs=4)).model
     after = trained.image.trunk.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     images = batch.images.clone().requires_grad_()
@@ -287,35 +303,50 @@ def test_forgotten_words_become_unknown_and_padding_stays():
 def test_configurations_come_from_the_chapter_s_parameters():
     parameters = {
         "matching_steps": 7,
-        "matching_dropout": 0.1,
         "steps": 9,
-        "negate": False,
         "judged": 5,
         "seed": 3,
-        "matching_every": 2,
+        "more": {"matching_dropout": 0.1, "negate": False, "matching_every": 2, "samples": 7},
     }
-    assert recipe.matching_config(parameters) == MatchingConfig(steps=7, dropout=0.1, seed=3)
-    assert recipe.training_config(parameters) == TrainingConfig(steps=9, negate=False, matching_every=2, seed=3)
+    matcher, training, judging = chapters.configurations(parameters, 4)
+    assert matcher == MatchingConfig(steps=7, dropout=0.1, seed=3)
+    assert training == TrainingConfig(steps=9, negate=False, matching_every=2, seed=3)
+    assert judging == QualityConfig(judged=5, samples=7, seed=3)
+    flat = {name: value for name, value in parameters.items() if name != "more"} | parameters["more"]
+    assert chapters.configurations(flat, 4) == (matcher, training, judging), "the command line names them all alike"
 
 
 def test_a_misspelt_parameter_is_an_error_that_names_the_nearest():
     for wrong, near in ({"stpes": 9}, "steps"), ({"matching_setps": 9}, "matching_steps"):
-        for build in (recipe.matching_config, recipe.training_config):
-            with pytest.raises(ConfigError, match=f"Did you mean '{near}'"):
-                build({"seed": 3, **wrong})
-    cells = ["", 'run_name = "a"\nsteps = 9', "# Parameters\nbatch_sizes = 4\n"]
-    notebook = {"In": cells, "steps": 9, "batch_sizes": 4, "seed": 3, "table": object()}
+        with pytest.raises(ConfigError, match=f"Did you mean '{near}'"):
+            chapters.configurations({"seed": 3, **wrong}, 4)
+    cells = ["", 'run_name = "a"\nsteps = 9\nmore = {}', "# Parameters\nbatch_sizes = 4\n"]
+    notebook = {"In": cells, "steps": 9, "batch_sizes": 4, "seed": 3, "more": {}, "table": object()}
     with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
-        recipe.training_config(notebook)
-    mended = notebook | {"In": [*cells, "# Parameters\nbatch_size = 4\n"], "batch_size": 4}
-    assert recipe.training_config(mended) == TrainingConfig(steps=9, batch_size=4, seed=3)
+        chapters.configurations(notebook, 4)
+    mended = notebook | {"In": [*cells[:2], "# Parameters\nbatch_size = 4\n"], "batch_size": 4}
+    assert chapters.configurations(mended, 4)[1] == TrainingConfig(steps=9, batch_size=4, seed=3)
+
+
+def test_papermill_and_more_set_what_the_cell_does_not_show():
+    cells = ["", 'run_name = "a"\nmore = {}', "# Parameters\nclip_gradient = 4.0\n"]
+    by_papermill = chapters.configurations({"In": cells, "clip_gradient": 4.0, "more": {}}, 4)
+    by_hand = {"In": ["", 'run_name = "a"\nmore = {"clip_gradient": 4.0}'], "more": {"clip_gradient": 4.0}}
+    assert by_papermill == chapters.configurations(by_hand, 4) and by_papermill[1].clip_gradient == 4.0
+    for wrong, message in (
+        ('{"clip_gradeint": 4.0}', "Did you mean 'clip_gradient'"),
+        ('{"clip_gradient": -1}', "clip_gradient .in more. must lie between"),
+        ("[1]", "more must be a mapping"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            chapters.configurations({"In": ["", f'run_name = "a"\nmore = {wrong}']}, 4)
 
 
 def test_ablations_are_trainings_of_their_own_and_end_in_one_table(tmp_path, monkeypatch):
     monkeypatch.setenv("NBSUPPORT_RUNS", str(tmp_path))
     data = {"dataset": "synthetic", "count": 24, "image_size": 32}
     training = {"steps": 2, "batch_size": 4, "base_channels": 8, "latent_channels": 8, "seed": 0, "matching_steps": 0}
-    training["named_parts"] = 0.5
+    training |= {"named_parts": 0.5, "start_from": None, "matching_start_from": None}
     run = Run("ablated")
     table = recipe.ablate(run, {1: data, 4: training}, ["repaired", "no negation"])
     assert table["variant"].tolist() == ["repaired", "no negation"]

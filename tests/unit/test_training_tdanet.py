@@ -16,10 +16,18 @@ from nbsupport.training import matching, progress, step, tdanet
 from nbsupport.training.batches import Sampler
 
 MATCHING = MatchingConfig(
-    steps=4, batch_size=6, text_channels=32, word_channels=16, image_channels=8, caption_length=12
+    steps=4, start_from=None, batch_size=6, text_channels=32, word_channels=16, image_channels=8, caption_length=12
 )
 TRAINING = TrainingConfig(
-    steps=6, batch_size=4, base_channels=8, latent_channels=8, checkpoint_every=2, validate_every=3, sample_every=3
+    steps=6,
+    start_from=None,
+    named_parts=0.0,
+    batch_size=4,
+    base_channels=8,
+    latent_channels=8,
+    checkpoint_every=2,
+    validate_every=3,
+    sample_every=3,
 )
 
 
@@ -136,14 +144,16 @@ def trainer_for(data, **changes):
     with matching.seeded(0):
         matcher = damsm.Matcher(damsm.MatchingWeights(caption_length=12, **sizes))
     values = {"steps": 60, "batch_size": 6, "base_channels": 16, "latent_channels": 8, "learning_rate": 3e-3} | changes
-    config = TrainingConfig(mask_kinds=("centre",), coverage_low=0.25, coverage_high=0.25, train_text=True, **values)
+    config = TrainingConfig(
+        mask_shares={"centre": 1.0}, coverage_low=0.25, coverage_high=0.25, train_text=True, **values
+    )
     return step.Trainer(tdanet.build(data, matcher, config), matcher, config, device.fabric("float32"))
 
 
 def test_it_learns_one_batch_far_beyond_what_an_untrained_network_or_the_mean_colour_reach():
     data = tdanet_data.dataset(12)
     trainer = trainer_for(data)
-    sampler = Sampler(data, 12, 6, 0, kinds=("centre",), coverage=(0.25, 0.25))
+    sampler = Sampler(data, 12, 6, 0, shares={"centre": 1.0}, coverage=(0.25, 0.25))
     batch = sampler.batch(1)
     rows = batch.rows
     holes = batch.holes[:, 0].numpy()
@@ -191,7 +201,7 @@ def test_batches_are_a_function_of_seed_and_step_and_flip_everything_together():
     data.cache.objects[:] = False
     data.cache.objects[:, 8:24, :8] = True
     data.cache.parts["x"], data.cache.parts["y"] = 2.0, 16.0
-    sampler = Sampler(data, 12, 8, seed=5, kinds=("object", "part"), coverage=(0.05, 0.1))
+    sampler = Sampler(data, 12, 8, seed=5, shares={"object": 1.0, "part": 1.0}, coverage=(0.05, 0.1))
     one, same, other = sampler.batch(3), sampler.batch(3), sampler.batch(4)
     assert torch.equal(one.images, same.images) and torch.equal(one.holes, same.holes)
     assert torch.equal(one.tokens, same.tokens) and not torch.equal(one.images, other.images)

@@ -14,7 +14,7 @@ TEXTURE = {"discriminator": "texture", "weight_adversarial": 1.0, "weight_r1": 0
 
 
 def batch_of(number=1):
-    return Sampler(tdanet_data.dataset(12), 12, 6, 0, kinds=("centre",)).batch(number)
+    return Sampler(tdanet_data.dataset(12), 12, 6, 0, shares={"centre": 1.0}).batch(number)
 
 
 def test_share_is_one_inside_zero_outside_and_between_at_the_rim():

@@ -8,7 +8,7 @@ from nbsupport.runs import Run
 #: Cells that must have left exactly one figure, by the call in them.
 FIGURES = (
     "figures.captions_side_by_side(", "text_alignment.attribute_accuracy(", "text_alignment.strengths(",
-    "text_alignment.five_captions(", "boxes.attention_maps(",
+    "text_alignment.recoloured(", "boxes.attention_maps(",
 )  # fmt: skip
 
 
