@@ -32,7 +32,7 @@ from nbsupport.tdanet.model import TDANet, create
 from nbsupport.tdanet.text import words_of
 from nbsupport.training import matching, progress
 from nbsupport.training.batches import NamedParts, Sampler
-from nbsupport.training.step import Trainer
+from nbsupport.training.step import Trainer, TrainingDiverged
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -42,6 +42,8 @@ BEST = "checkpoints/tdanet_best.safetensors"
 #: Share of the training pictures without any hole: the arm ``reconstructed`` of chapter 6 asks for such a repainting,
 #: and a network that never saw one paints something wild.
 EMPTY_HOLES = 0.06
+#: How many times the best validation error says that the weights are lost; adversarial losses cost a tenth or two.
+DIVERGED = 2.0
 SHOWN = ("hole_l1", "kl", "adversarial", "matching")
 
 
@@ -218,9 +220,18 @@ def _asks(dataset: Dataset, config: TrainingConfig) -> bool:
 
 
 def _compare(run: Run, trainer: Trainer, score: float | None, best: float, waited: int) -> tuple[float, int]:
-    """The best validation so far and how many came since; with `patience` the best weights are kept."""
+    """The best validation so far and how many came since; with `patience` the best weights are kept.
+
+    Raises TrainingDiverged where the error has come to :data:`DIVERGED` times the best: no loss need be infinite for it.
+    """
     if score is None:
         return best, waited
+    if score > DIVERGED * best:
+        raise TrainingDiverged(
+            f"TDANet's training diverged by step {trainer.step}: the L1 in the hole of validation photographs is "
+            f"{score:.3f}, after {best:.3f}. Lower learning_rate ({trainer.config.learning_rate:g}) or "
+            "weight_adversarial in chapter 4, then run it; it begins anew."
+        )
     if score >= best:
         return best, waited + 1
     if trainer.config.patience and trainer.fabric.is_global_zero:

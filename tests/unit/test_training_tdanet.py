@@ -1,5 +1,7 @@
 """Training: it learns, it continues exactly where it was killed, it stops on NaN, and its checkpoints are safe."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -148,6 +150,16 @@ def trainer_for(data, **changes):
         mask_shares={"centre": 1.0}, coverage_low=0.25, coverage_high=0.25, train_text=True, **values
     )
     return step.Trainer(tdanet.build(data, matcher, config), matcher, config, device.fabric("float32"))
+
+
+def test_a_validation_error_twice_the_best_stops_a_training_whose_losses_are_finite(run, monkeypatch):
+    matching.fit(run, MATCHING)
+    scores = iter([0.3, 0.5, 0.61])
+    monkeypatch.setattr(tdanet, "validation_l1", lambda trainer, dataset: next(scores))
+    with pytest.raises(step.TrainingDiverged, match="step 6: .* 0.610, after 0.300.*learning_rate"):
+        tdanet.fit(run, dataclasses.replace(TRAINING, steps=8, validate_every=2))
+    with pytest.raises(MissingStage):
+        run.require("tdanet")
 
 
 def test_it_learns_one_batch_far_beyond_what_an_untrained_network_or_the_mean_colour_reach():
