@@ -222,7 +222,7 @@ def _asks(dataset: Dataset, config: TrainingConfig) -> bool:
 def _compare(run: Run, trainer: Trainer, score: float | None, best: float, waited: int) -> tuple[float, int]:
     """The best validation so far and how many came since; with `patience` the best weights are kept.
 
-    Raises TrainingDiverged where the error has come to :data:`DIVERGED` times the best: no loss need be infinite for it.
+    Raises TrainingDiverged where the error is :data:`DIVERGED` times the best one: no loss need be infinite for it.
     """
     if score is None:
         return best, waited
