@@ -303,7 +303,7 @@ class Run:
             MissingStage, StaleStage: the message holds the command that makes it.
         """
         record = self.record(stage) or self.take(stage)
-        again = self.command(f"1-{CHAPTER_OF_STAGE[stage]}")
+        again = self.command_up_to(stage)
         if record is None:
             with contextlib.suppress(OSError):
                 self.path.rmdir()  # a mistyped name leaves no empty run behind
@@ -428,6 +428,10 @@ class Run:
             with contextlib.suppress(UserError, KeyError):
                 return told | {"profile": read_json(path)["metadata"]["nbsupport"]["profile"]}
         return told
+
+    def command_up_to(self, stage: str) -> str:
+        """The command that runs the chapters up to the one that makes a stage."""
+        return self.command(f"1-{CHAPTER_OF_STAGE[stage]}")
 
     def command(self, only: str = "", verb: str = "run") -> str:
         """The command line that works on this run as it was asked for: its name, data set, data, profile, settings.

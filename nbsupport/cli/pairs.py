@@ -17,7 +17,7 @@ from nbsupport.cli.common import (
     plain,
     readable_errors,
 )
-from nbsupport.runs import Run, rank
+from nbsupport.runs import CHAPTER_OF_STAGE, Run, rank
 
 app = typer.Typer(no_args_is_help=True, help="Make, verify and export the paired set.")
 PairsRun = Annotated[str, typer.Option("--run", "-r", metavar="NAME", help="The run that holds the paired set.")]
@@ -48,12 +48,11 @@ def make(
       torchrun --nproc-per-node 2 -m nbsupport pairs make -r cub64 --dataset cub
     """
     from nbsupport import pairs as paired
-    from nbsupport.config import PairsConfig
+    from nbsupport.book import chapters
 
     name, overruled, _, planned = asked(name, dataset, profile, settings)
-    parameters = planned[5]
-    fields = PairsConfig.__dataclass_fields__
-    config = PairsConfig.from_mapping({key: value for key, value in parameters.items() if key in fields})
+    parameters = planned[CHAPTER_OF_STAGE["pairs"]]
+    (config,) = chapters.configurations(parameters, CHAPTER_OF_STAGE["pairs"])
     opened = Run(name, replace=force or None)
     with opened.alone():
         made = paired.make(opened, config, workers or parameters["processes"])

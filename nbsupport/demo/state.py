@@ -262,7 +262,7 @@ class Session:
             return "No trained detectors came with the package. Train some with: python -m nbsupport run --only 1-7"
         return (
             "This run has no trained detectors, and none came with the package. Train them with: "
-            f"{self.run.command('1-6')}"
+            f"{self.run.command_up_to('detectors')}"
         )
 
     def using(self) -> list[str]:
@@ -270,7 +270,8 @@ class Session:
         method = self.inpainters.describe(self.methods[0])
         note = []
         if self.run is not None and isinstance(self.samples, DrawnSamples):
-            note = [f"The run {self.run.name} holds no photographs yet; make them with: {self.run.command('1-2')}."]
+            again = self.run.command_up_to("masks")
+            note = [f"The run {self.run.name} holds no photographs yet; make them with: {again}."]
         return [
             *note,
             f"Samples: {self.samples.title}, {self.size} x {self.size} pixels.",

@@ -121,7 +121,7 @@ class Inpainters:
         """What the run does not hold and which command makes it; empty if its TDANet is there, or no run was asked."""
         if self.run is None or "tdanet" in self.names:
             return ""
-        return f"This run has no trained TDANet. Train it with: {self.run.command('1-4')}"
+        return f"This run has no trained TDANet. Train it with: {self.run.command_up_to('tdanet')}"
 
     def describe(self, name: str) -> str:
         """Who an inpainter is, in a few words."""

@@ -17,7 +17,7 @@ from nbsupport.detectors import scores
 from nbsupport.detectors.ensembles import combiners, folds, storage
 from nbsupport.detectors.ensembles.combiners import Combiner
 from nbsupport.detectors.ensembles.folds import KEYS, matrix
-from nbsupport.runs import Run
+from nbsupport.runs import CHAPTER_OF_STAGE, Run
 
 NAMES: tuple[str, ...] = ENSEMBLES
 
@@ -85,7 +85,7 @@ def loaded(run: Run, name: str) -> dict[int, Combiner]:
     """
     record, detectors = run.record("ensembles"), run.require("detectors")
     start = f"ensemble_{check(name)}_seed"
-    again = f"Fit it with: {run.command('7')}"
+    again = f"Fit it with: {run.command(str(CHAPTER_OF_STAGE['ensembles']))}"
     if record is None or record["inputs"]["detectors"] != detectors["fingerprint"]:
         raise MissingStage(f"The run '{run.name}' has no ensembles of its present detectors. {again}")
     paths = [run / file for file in record["outputs"] if Path(file).name.startswith(start)]

@@ -157,7 +157,8 @@ class Inspector:
         ensemble.check(voice)
         held = predict.first_seeds(run)
         if not held:
-            raise MissingStage(f"The run '{run.name}' has no trained detectors. Train them with: {run.command('1-6')}")
+            again = run.command_up_to("detectors")
+            raise MissingStage(f"The run '{run.name}' has no trained detectors. Train them with: {again}")
         _check_names(names, held, f"The run '{run.name}'")
         combiner, own = ensemble.load(run, voice, list(dict.fromkeys(names or held)))
         seeds = {name: held[name] if own is None else own for name in combiner.detectors}

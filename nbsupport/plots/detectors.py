@@ -5,22 +5,14 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from nbsupport.evaluation import detector_metrics
 from nbsupport.pairs import Pairs
+from nbsupport.plots.forest import flat, forest, looks, named
 from nbsupport.plots.style import COLOURS, picture_grid
-
-#: Colours of detectors, in the order in which they appear (Okabe & Ito, those without a meaning of their own here).
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = "osD^vPX"
-
-
-def _looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """name -> (colour, marker), repeating after seven."""
-    unique = list(dict.fromkeys(names))
-    return {name: (PALETTE[n % len(PALETTE)], MARKERS[n % len(MARKERS)]) for n, name in enumerate(unique)}
 
 
 def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
@@ -30,7 +22,7 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
         logs: label -> training log (``detectors.classifier.log``).
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
-    for name, (colour, marker) in _looks(list(logs)).items():
+    for name, (colour, marker) in looks(list(logs)).items():
         log = logs[name]
         left.plot(log["epoch"], log["loss"], marker=marker, color=colour, label=f"{name}, training")
         left.plot(log["epoch"], log["validation_loss"], "--", marker=marker, color=colour, mfc="white")
@@ -52,10 +44,10 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
 def roc(table: pd.DataFrame) -> Figure:
     """ROC curves of all detectors on the test split (first seed), one panel for each fake arm."""
     table = table[table["seed"] == table["seed"].min()]
-    arms, looks = detector_metrics.fake_arms(table), _looks(table["detector"])
+    arms, shown = detector_metrics.fake_arms(table), looks(list(dict.fromkeys(table["detector"])))
     figure, axes = plt.subplots(1, len(arms), figsize=(3 * len(arms), 3.2), squeeze=False, sharey=True)
     for axis, arm in zip(axes[0], arms, strict=True):
-        for name, (colour, _) in looks.items():
+        for name, (colour, _) in shown.items():
             chosen = detector_metrics.of_arm(table[table["detector"] == name], arm)
             wrong, right, _ = roc_curve(chosen["label"], chosen["logit"])
             axis.plot(wrong, right, color=colour, label=name, lw=1.8)
@@ -69,75 +61,47 @@ def roc(table: pd.DataFrame) -> Figure:
 
 
 def intervals(records: Sequence[Mapping], names: Sequence[str] = ("auroc",), chance: float = 0.5) -> Figure:
-    """Metrics with their intervals, detectors by rows, one panel for each of `names`, one line for each fake arm.
+    """Metrics with their intervals, a line for each detector, one panel for each of `names`, a mark for each fake arm.
 
     Args:
-        records: of ``comparison.metric_table``.
+        records: of ``detector_metrics.metric_table``.
         names: metrics to draw.
         chance: where guessing would lie.
     """
-    labels = list(dict.fromkeys(_label(record, records) for record in records))
-    arms = [arm for arm in dict.fromkeys(record["arm"] for record in records)]
-    height = 1.1 + 0.3 * len(labels) * max(1, len(arms) / 2)
-    figure, axes = plt.subplots(1, len(names), figsize=(1.6 + 3.2 * len(names), height), squeeze=False, sharey=True)
-    for axis, name in zip(axes[0], names, strict=True):
-        for n, arm in enumerate(arms):
-            colour, marker = COLOURS.get(arm, COLOURS["neutral"]), MARKERS[n]
-            own = [record for record in records if record["arm"] == arm]
-            at = [labels.index(_label(record, records)) + 0.2 * (n - (len(arms) - 1) / 2) for record in own]
-            _points(axis, own, name, at, colour, marker, arm)
-        axis.axvline(chance, color=COLOURS["neutral"], lw=1, ls=":")
-        axis.set_title(name.replace("_", " ").replace("auroc", "AUROC"))
-    axes[0, 0].set_yticks(range(len(labels)), labels)
-    axes[0, 0].invert_yaxis()
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(arms), fontsize=8)
-    plt.close(figure)
-    return figure
+    titles = {name: name.replace("_", " ").replace("auroc", "AUROC") for name in names}
+    table = pd.concat([flat(records, name).assign(measure=title) for name, title in titles.items()])
+    return forest(table.assign(label=named(table)), "label", "arm", "measure", reference=chance)
 
 
 def gaps(records: Sequence[Mapping], found: Sequence[Mapping]) -> Figure:
     """The fall from regenerated to spliced fakes: AUROC on both (left), and their difference (right).
 
     Args:
-        records: of ``comparison.metric_table``.
-        found: of ``comparison.gaps``.
+        records: of ``detector_metrics.metric_table``.
+        found: of ``detector_metrics.gaps``.
     """
-    labels = [_label(gap, found) for gap in found]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 1.4 + 0.45 * len(labels)), sharey=True)
-    for n, gap in enumerate(found):
-        own = [r for r in records if (r["detector"], r["seed"]) == (gap["detector"], gap["seed"])]
-        ends = {record["arm"]: record for record in own}
-        values = [ends[arm]["auroc"]["value"] for arm in ("regenerated", "spliced")]
-        left.annotate("", (values[1], n), (values[0], n), arrowprops={"arrowstyle": "->", "color": COLOURS["neutral"]})
-        for arm in ("regenerated", "spliced"):
-            _points(left, [ends[arm]], "auroc", [n], COLOURS[arm], "o", arm if n == 0 else None)
-        _points(right, [{"gap": gap}], "gap", [n], COLOURS["neutral"], "o", None)
-    left.axvline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
-    right.axvline(0, color=COLOURS["neutral"], lw=1, ls=":")
-    left.set(title="AUROC", ylim=(len(labels) - 0.5, -0.5))
-    right.set_title("regenerated − spliced")
-    left.set_yticks(range(len(labels)), labels)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
-    plt.close(figure)
-    return figure
+    ends = [record for record in records if record["arm"] in ("regenerated", "spliced")]
+    name = "regenerated − spliced"
+    fall = [{**gap, "arm": "difference", "auroc": gap} for gap in found]
+    table = pd.concat([flat(ends).assign(panel="AUROC"), flat(fall).assign(panel=name)])
+    table = table.assign(label=named(table))
+    table = table[table["label"].isin(set(table.loc[table["panel"] == name, "label"]))]
+    colours = {"difference": COLOURS["neutral"]}
+    return forest(table, "label", "arm", "panel", reference={"AUROC": 0.5, name: 0.0}, colours=colours)
 
 
 def probabilities(table: pd.DataFrame) -> Figure:
     """How the detectors' probabilities are spread over the test pictures of each arm, one panel for each detector."""
-    test, names = table[table["split"] == "test"], list(dict.fromkeys(table["detector"]))
-    figure, axes = plt.subplots(1, len(names), figsize=(3.4 * len(names), 2.6), squeeze=False, sharex=True)
-    for axis, name in zip(axes[0], names, strict=True):
-        for arm, line in zip(("original", "spliced", "regenerated"), ("-", "--", "-."), strict=True):
-            values = test.loc[(test["detector"] == name) & (test["arm"] == arm), "probability"]
-            if len(values):
-                axis.hist(
-                    values, np.linspace(0, 1, 21), density=True, histtype="step", lw=1.8, ls=line,
-                    color=COLOURS[arm], label=arm,
-                )  # fmt: skip
-        axis.set(title=name, xlabel="probability of being inpainted", yticks=[])
-    axes[0, 0].legend(fontsize=8, loc="upper center")
-    plt.close(figure)
-    return figure
+    arms = [arm for arm in ("original", "spliced", "regenerated") if arm in set(table["arm"])]
+    test = table[(table["split"] == "test") & table["arm"].isin(arms)]
+    grid = seaborn.displot(
+        test, x="probability", hue="arm", hue_order=arms, palette=COLOURS, col="detector",
+        col_wrap=min(3, test["detector"].nunique()), kind="hist", element="step", fill=False, stat="density",
+        common_norm=False, bins=20, binrange=(0, 1), height=2.3, aspect=1.25, facet_kws={"sharey": False},
+    )  # fmt: skip
+    grid.set_titles("{col_name}").set(xlabel="probability of being inpainted", yticks=[], ylabel="")
+    plt.close(grid.figure)
+    return grid.figure
 
 
 def verdicts(pairs: Pairs, table: pd.DataFrame, detector: str, count: int = 4) -> Figure:
@@ -172,18 +136,3 @@ def against(table: pd.DataFrame, first: str, second: str, arm: str) -> Figure:
     axis.legend(fontsize=8)
     plt.close(figure)
     return figure
-
-
-def _label(record: Mapping, records: Sequence[Mapping], key: str = "detector") -> str:
-    """The name of a record, with its seed where there are several."""
-    several = len({other["seed"] for other in records}) > 1
-    return f"{record[key]}, seed {record['seed']}" if several else record[key]
-
-
-def _points(axis, records: Sequence[Mapping], name: str, at: Sequence[float], colour: str, marker: str, label) -> None:
-    """Values with their intervals as horizontal bars at heights `at`."""
-    values = np.array(
-        [[record[name][key] for key in ("value", "low", "high")] for record in records], float
-    )  # None: NaN
-    reach = np.abs(values[:, 1:] - values[:, :1]).T
-    axis.errorbar(values[:, 0], at, xerr=reach, fmt=marker, color=colour, capsize=2, ms=5, label=label)

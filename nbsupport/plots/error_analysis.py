@@ -3,13 +3,13 @@
 import textwrap
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from nbsupport.evaluation.error_analysis import Errors
 from nbsupport.plots.evaluation import nothing
+from nbsupport.plots.forest import ENDS, flat, forest, marks, named
 from nbsupport.plots.style import COLOURS
 
 
@@ -24,8 +24,8 @@ def clusters(found: Errors) -> Figure:
     for axis, side in zip(axes[:, 0], sides, strict=True):
         own = pd.DataFrame(side["clusters"])
         colour = COLOURS.get(side["arm"], COLOURS["neutral"])
-        reach = np.clip([own["value"] - own["low"], own["high"] - own["value"]], 0, None)
-        axis.errorbar(own["value"], range(len(own)), xerr=reach, fmt="o", color=colour, capsize=2)
+        own = own.astype(dict.fromkeys(ENDS, float)).assign(cluster=own.index.astype(str), arm=side["arm"])
+        marks(axis, own, "cluster", "arm", list(own["cluster"]), {side["arm"]: (colour, "o")})
         axis.axvline(own["whole"].iloc[0], color=colour, ls=":", lw=1)
         labels = [
             "\n".join(textwrap.wrap(f"{words}  ({wrong} of {pictures})".replace("$", r"\$"), 62)[:2])
@@ -66,29 +66,13 @@ def crossings(found: Errors) -> Figure:
 
 def quality(found: Errors) -> Figure:
     """Rank correlation of each quality of the fill with the answer, every detector and arm; dotted: none."""
-    records = pd.json_normalize(found.result["escapes"])
-    if not len(records) or records["correlation.value"].isna().all():
-        return nothing("There are too few fakes in this run to ask whether better fills escape.")
     titles = {"hole_l1": "distance of the paint (hole L1)", "hole_ssim": "similarity in the hole (SSIM)"}
-    kinds = [name for name in titles if name in set(records["quality"])]
-    names = list(dict.fromkeys(zip(records["detector"], records["seed"], strict=True)))
-    size = (4.2 * len(kinds) + 1, 0.4 * len(names) + 1.3)
-    figure, axes = plt.subplots(1, len(kinds), figsize=size, squeeze=False, sharey=True)
-    for axis, kind in zip(axes[0], kinds, strict=True):
-        for k, (arm, own) in enumerate(records[records["quality"] == kind].groupby("arm")):
-            value, low, high = (own[f"correlation.{n}"].astype(float) for n in ("value", "low", "high"))
-            at = [names.index(key) + 0.24 * (k - 0.5) for key in zip(own["detector"], own["seed"], strict=True)]
-            reach = np.nan_to_num(np.clip([value - low, high - value], 0, None))
-            look = {"color": COLOURS.get(arm, COLOURS["neutral"]), "ms": 4.5, "capsize": 2}
-            axis.errorbar(value, at, xerr=reach, fmt="D" if arm == "spliced" else "s", label=arm, **look)
-        axis.axvline(0, color=COLOURS["neutral"], ls=":", lw=1)
-        axis.set_xlabel(f"rank correlation of the answer with the\n{titles[kind]}", fontsize=8)
-        axis.set_ylim(len(names) - 0.5, -0.5)
-    axes[0, 0].set_yticks(range(len(names)), [name for name, _ in names], fontsize=8)
-    handles, texts = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=2, fontsize=8)
-    plt.close(figure)
-    return figure
+    records = [r for r in found.result["escapes"] if r["quality"] in titles]
+    table = flat(records, "correlation")
+    if table["value"].isna().all():
+        return nothing("There are too few fakes in this run to ask whether better fills escape.")
+    table = table.assign(panel=table["quality"].map(titles), name=named(table))
+    return forest(table, "name", "arm", "panel", reference=0, xlabel="rank correlation with the answer", width=3.2)
 
 
 def neighbours(rows: pd.DataFrame, pairs, size: float = 1.6) -> Figure:

@@ -9,12 +9,14 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from nbsupport.evaluation.error_analysis import Errors
 from nbsupport.masks import MaskSet
 from nbsupport.pairs import Pairs
+from nbsupport.plots.forest import legend, looks, marks
 from nbsupport.plots.pairs import GAIN, difference
 from nbsupport.plots.style import COLOURS, picture_grid
 
@@ -115,8 +117,7 @@ def shares(found: Errors, by: Sequence[str], measure: str = "recall", most: int 
         axis.set_xlabel("share of fakes found" if measure == "recall" else "share of photographs called fake")
         axis.xaxis.set_major_formatter(PercentFormatter(1.0))
         axis.set_xlim(-0.02, 1.02)
-    handles = {label: handle for handle, label in zip(*axes[0, 0].get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=max(1, len(handles)), fontsize=8)
+    legend(figure, looks(list(dict.fromkeys(pd.concat(list(panels.values()))["arm"]))))
     plt.close(figure)
     return figure
 
@@ -126,14 +127,11 @@ def _dots(axis, panel: pd.DataFrame, whole: pd.DataFrame, most: int) -> None:
     sizes = panel.groupby("category", sort=False)["pictures"].max()
     kept = set(sizes.sort_values(ascending=False, kind="stable").index[:most])
     names, arms = [name for name in sizes.index if name in kept], list(dict.fromkeys(panel["arm"]))
-    for n, arm in enumerate(arms):
-        own = panel[(panel["arm"] == arm) & panel["category"].isin(kept)]
-        at = [names.index(category) + 0.22 * (n - (len(arms) - 1) / 2) for category in own["category"]]
-        reach = np.clip([own["value"] - own["low"], own["high"] - own["value"]], 0, None)
-        look = {"fmt": _MARKERS.get(arm, "v"), "color": COLOURS.get(arm, COLOURS["neutral"]), "capsize": 2, "ms": 5}
-        axis.errorbar(own["value"], at, xerr=reach, label=arm, **look)
-        for value in whole.loc[whole["arm"] == arm, "value"]:
-            axis.axvline(value, ls=":", lw=1, color=look["color"])
+    variants = looks(arms)
+    marks(axis, panel[panel["category"].isin(kept)], "category", "arm", names, variants)
+    for arm, value in zip(whole["arm"], whole["value"], strict=True):
+        if arm in variants:
+            axis.axvline(value, ls=":", lw=1, color=variants[arm][0])
     axis.set_yticks(range(len(names)), [f"{name}  (n = {sizes[name]})" for name in names], fontsize=8)
     axis.set_ylim(len(names) - 0.5, -0.5)
 
@@ -217,13 +215,8 @@ def matrix(records: Sequence[Mapping], arm: str) -> Figure:
     for axis, condition in zip(axes[0], conditions, strict=True):
         values = table[table["condition"] == condition].pivot(index="variant", columns="inpainter", values="value")
         values = values.loc[rows, columns]
-        axis.imshow(values, vmin=0.5, vmax=1.0, cmap="YlGnBu", aspect="auto")
-        for (row, column), value in np.ndenumerate(values.to_numpy()):
-            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.83 else "black")
-        axis.set_xticks(range(len(columns)), columns)
-        axis.set_yticks(range(len(rows)), rows)
-        axis.set(title=f"{arm}, {condition}", xlabel="judged on")
-        axis.grid(False)
+        seaborn.heatmap(values, ax=axis, vmin=0.5, vmax=1, cmap="YlGnBu", annot=True, fmt=".2f", cbar=False)
+        axis.set(title=f"{arm}, {condition}", xlabel="judged on", ylabel="")
     axes[0, 0].set_ylabel("trained on")
     plt.close(figure)
     return figure

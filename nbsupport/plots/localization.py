@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from nbsupport.evaluation.localization import BASELINES, Localization
 from nbsupport.plots.evaluation import nothing, outlined
+from nbsupport.plots.forest import ENDS, forest, named
 from nbsupport.plots.style import COLOURS
 
 TITLES = {
@@ -18,7 +19,6 @@ TITLES = {
     "best_iou": "overlap (IoU), best threshold of each map",
     "inside_minus_ring": "density in the hole minus in the ring",
 }
-_MARKERS = {"spliced": "D", "regenerated": "s"}
 
 
 def gallery(
@@ -57,68 +57,24 @@ def _records(found: Localization, metric: str) -> pd.DataFrame:
     return own.assign(**{name: own[name].astype(float) for name in ("value", "low", "high")})
 
 
-def _names(own: pd.DataFrame) -> list[tuple[str, int]]:
-    return list(dict.fromkeys(zip(own["detector"], own["seed"], strict=True)))
-
-
-def _forest(axis, own: pd.DataFrame, names: Sequence[tuple[str, int]]) -> None:
-    """A line for each map maker, a mark with its interval for each arm."""
-    arms = list(dict.fromkeys(own["arm"]))
-    for k, arm in enumerate(arms):
-        rows = own[own["arm"] == arm]
-        at = [
-            names.index(key) + 0.24 * (k - (len(arms) - 1) / 2)
-            for key in zip(rows["detector"], rows["seed"], strict=True)
-        ]
-        reach = np.nan_to_num(np.clip([rows["value"] - rows["low"], rows["high"] - rows["value"]], 0, None))
-        look = {"fmt": _MARKERS.get(arm, "o"), "color": COLOURS.get(arm, COLOURS["neutral"]), "ms": 4.5, "capsize": 2}
-        axis.errorbar(rows["value"], at, xerr=reach, label=arm, **look)
-    axis.set_ylim(len(names) - 0.5, -0.5)
-
-
-def forest(found: Localization, metrics: Sequence[str] = ("pointing", "ap", "iou")) -> Figure:
+def scores(found: Localization, metrics: Sequence[str] = ("pointing", "ap", "iou")) -> Figure:
     """Metrics of every map with intervals: a panel for each metric, baselines and segmentation among the lines."""
-    names = _names(_records(found, metrics[0]))
-    labels = [name if sum(n == name for n, _ in names) == 1 else f"{name} {seed}" for name, seed in names]
-    size = (3 * len(metrics) + 1.6, 0.42 * len(names) + 1.3)
-    figure, axes = plt.subplots(1, len(metrics), figsize=size, squeeze=False, sharey=True)
-    for axis, metric in zip(axes[0], metrics, strict=True):
-        own = _records(found, metric)
-        _forest(axis, own, names)
-        chance = own.loc[own["detector"] == "uniform", "value"].mean()
-        axis.axvline(chance, color=COLOURS["neutral"], ls=":", lw=1)
-        axis.set_xlabel(TITLES.get(metric, metric), fontsize=8)
-    axes[0, 0].set_yticks(range(len(names)), labels, fontsize=8)
-    handles, texts = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=2, fontsize=8)
-    plt.close(figure)
-    return figure
+    table = pd.concat([_records(found, metric) for metric in metrics])
+    table = table.assign(name=named(table), panel=table["metric"].map(lambda name: TITLES.get(name, name)))
+    chance = table[table["detector"] == "uniform"].groupby("panel")["value"].mean()
+    return forest(table, "name", "arm", "panel", reference=chance.to_dict())
 
 
 def densities(found: Localization) -> Figure:
     """Density of each map's mass inside the hole and in the ring around it, for each arm; dotted: chance."""
-    inside, ring = _records(found, "inside_density"), _records(found, "ring_density")
-    arms = list(dict.fromkeys(inside["arm"]))
-    names = [key for key in _names(inside) if key[0] != "uniform"]
-    size = (3.6 * len(arms) + 1.4, 0.45 * len(names) + 1.3)
-    figure, axes = plt.subplots(1, len(arms), figsize=size, squeeze=False, sharey=True, sharex=True)
-    for axis, arm in zip(axes[0], arms, strict=True):
-        for part, label, colour, offset in (
-            (inside, "in the hole", "hole", -0.17),
-            (ring, "in the ring", "neutral", 0.17),
-        ):
-            own = part[part["arm"] == arm].set_index(["detector", "seed"]).loc[names]
-            reach = np.nan_to_num(np.clip([own["value"] - own["low"], own["high"] - own["value"]], 0, None))
-            at = np.arange(len(names)) + offset
-            axis.barh(at, own["value"], 0.3, color=COLOURS[colour], label=label)
-            axis.errorbar(own["value"], at, xerr=reach, fmt="none", ecolor="k", lw=1, capsize=2)
-        axis.axvline(1, color="k", ls=":", lw=1)
-        axis.set(title=arm, xlabel="density of the map's mass (1: chance)", ylim=(len(names) - 0.5, -0.5))
-    axes[0, 0].set_yticks(range(len(names)), [name for name, _ in names], fontsize=8)
-    handles, texts = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=2, fontsize=8)
-    plt.close(figure)
-    return figure
+    parts = {"inside_density": "in the hole", "ring_density": "in the ring"}
+    table = pd.concat([_records(found, metric).assign(part=part) for metric, part in parts.items()])
+    table = table[table["detector"] != "uniform"]
+    colours = {"in the hole": COLOURS["hole"], "in the ring": COLOURS["neutral"]}
+    return forest(
+        table.assign(name=named(table)), "name", "part", "arm", reference=1, colours=colours,
+        xlabel="density of the map's mass (1: chance)", width=3.2,
+    )  # fmt: skip
 
 
 def arms(found: Localization, metrics: Sequence[str] = ("pointing", "ap", "inside_minus_ring")) -> Figure:
@@ -126,15 +82,7 @@ def arms(found: Localization, metrics: Sequence[str] = ("pointing", "ap", "insid
     records = pd.DataFrame(found.result["arms"])
     if not len(records):
         return nothing("This run holds only one of the two arms.")
-    records = records[~records["detector"].isin(BASELINES)].assign(arm="difference")
-    names = _names(records)
-    size = (3 * len(metrics) + 1.6, 0.36 * len(names) + 1.1)
-    figure, axes = plt.subplots(1, len(metrics), figsize=size, squeeze=False, sharey=True)
-    for axis, metric in zip(axes[0], metrics, strict=True):
-        own = records[records["metric"] == metric]
-        _forest(axis, own.assign(**{n: own[n].astype(float) for n in ("value", "low", "high")}), names)
-        axis.axvline(0, color=COLOURS["neutral"], ls=":", lw=1)
-        axis.set_xlabel(TITLES.get(metric, metric) + "\nspliced − regenerated", fontsize=8)
-    axes[0, 0].set_yticks(range(len(names)), [name for name, _ in names], fontsize=8)
-    plt.close(figure)
-    return figure
+    records = records[~records["detector"].isin(BASELINES) & records["metric"].isin(metrics)].assign(arm="difference")
+    titles = {metric: f"{TITLES.get(metric, metric)}\nspliced − regenerated" for metric in metrics}
+    table = records.assign(name=named(records), panel=records["metric"].map(titles)).astype(dict.fromkeys(ENDS, float))
+    return forest(table, "name", "arm", "panel", reference=0, colours={"difference": COLOURS["neutral"]})

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from nbsupport.evaluation import detector_metrics, naive, readings
 from nbsupport.evaluation.audit import reading as audit_reading
-from nbsupport.plots.detectors import MARKERS, PALETTE, gaps
+from nbsupport.plots.detectors import gaps
 from nbsupport.plots.evaluation import nothing
+from nbsupport.plots.forest import flat, forest, legend, looks, marks
 from nbsupport.plots.style import COLOURS
 from nbsupport.plots.tables import sortable
 
@@ -94,57 +95,28 @@ def sweep(steps: Sequence[Mapping]) -> Figure:
 
 
 def conditions(records: Sequence[Mapping]) -> Figure:
-    """AUROC under each condition with intervals, one panel for each fake arm, one line for each detector.
+    """AUROC under each condition with intervals, one panel for each fake arm, a mark for each detector.
 
     Args: records: of ``evaluation.robustness.summarise``; of several seeds the first is drawn.
     """
-    arms = list(dict.fromkeys(record["arm"] for record in records))
-    names = list(dict.fromkeys(record["condition"] for record in records))
     seed = min(record["seed"] for record in records)
-    figure, axes = plt.subplots(1, len(arms), figsize=(4.2 * len(arms), 3.2), squeeze=False, sharey=True)
-    for axis, arm in zip(axes[0], arms, strict=True):
-        detectors = list(dict.fromkeys(record["detector"] for record in records))
-        for n, detector in enumerate(detectors):
-            own = {r["condition"]: r["auroc"] for r in records
-                   if (r["detector"], r["arm"], r["seed"]) == (detector, arm, seed)}  # fmt: skip
-            at = np.arange(len(names)) + 0.12 * (n - (len(detectors) - 1) / 2)
-            held = [name in own for name in names]
-            at, shown = at[held], [name for name in names if name in own]
-            values = np.array([own[name]["value"] for name in shown], float)
-            low, high = (np.array([own[name][end] for name in shown], float) for end in ("low", "high"))
-            axis.errorbar(
-                at, values, [values - low, high - values], fmt=MARKERS[n % len(MARKERS)],
-                color=PALETTE[n % len(PALETTE)], label=detector, lw=1.2, ms=5,
-            )  # fmt: skip
-        axis.axhline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
-        axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        axis.set_title(arm)
-    axes[0, 0].set_ylabel("AUROC")
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.05, 1), ncols=3, fontsize=8
-    )
-    plt.close(figure)
-    return figure
+    table = flat([record for record in records if record["seed"] == seed])
+    return forest(table, "condition", "detector", "arm", reference=0.5, xlabel="AUROC", width=3.2)
 
 
 def sharpness(records: Sequence[Mapping]) -> Figure:
-    """AUROC on spliced fakes before and after their holes were given texture, one row for each detector and seed.
+    """AUROC on spliced fakes before and after their holes were given texture, one line for each detector and seed.
 
     Args: records: of ``evaluation.sharpness.left``. Filled: as painted; open: sharpness matched.
     """
-    figure, axis = plt.subplots(figsize=(6.8, 0.42 * len(records) + 1))
-    for n, record in enumerate(records):
-        for at, key, face in ((n - 0.12, "before", COLOURS["spliced"]), (n + 0.12, "after", "white")):
-            found = record[key]
-            axis.plot([found["low"], found["high"]], [at, at], color=COLOURS["spliced"], lw=1.5)
-            name = {"before": "as painted", "after": "sharpness matched"}[key] if n == 0 else None
-            axis.plot(found["value"], at, "o", color=COLOURS["spliced"], mfc=face, label=name)
-    axis.axvline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
-    axis.set_yticks(range(len(records)), [f"{r['detector']}, seed {r['seed']}" for r in records])
-    axis.set(xlabel="AUROC on spliced fakes", ylim=(len(records) - 0.5, -0.5))
-    axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-    plt.close(figure)
-    return figure
+    names = [f"{record['detector']}, seed {record['seed']}" for record in records]
+    shown = {"before": "as painted", "after": "sharpness matched (open)"}
+    table = pd.concat([flat(records, key).assign(name=names, fakes=text) for key, text in shown.items()])
+    colours = dict.fromkeys(shown.values(), COLOURS["spliced"])
+    return forest(
+        table.assign(filled=table["fakes"] == shown["before"]), "name", "fakes", filled="filled", reference=0.5,
+        xlabel="AUROC on spliced fakes", colours=colours, width=4.6,
+    )  # fmt: skip
 
 
 def strata(records: Sequence[Mapping], detector: str, seed: int) -> Figure:
@@ -161,20 +133,15 @@ def strata(records: Sequence[Mapping], detector: str, seed: int) -> Figure:
     size = (1.0 + 0.85 * sum(widths), 3.6)
     figure, axes = plt.subplots(1, len(ways), figsize=size, sharey=True, width_ratios=widths, squeeze=False)
     arms = list(dict.fromkeys(record["arm"] for record in own))
+    variants = looks(arms)
     for axis, by in zip(axes[0], ways, strict=True):
-        for record in (record for record in own if record["by"] == by):
-            shift = 0.22 * (arms.index(record["arm"]) - (len(arms) - 1) / 2)
-            at, found = categories[by].index(record["category"]) + shift, record["auroc"]
-            if found["low"] is not None:
-                axis.plot([at, at], [found["low"], found["high"]], color=COLOURS[record["arm"]], lw=1.5)
-            axis.plot(at, found["value"], "o", color=COLOURS[record["arm"]])
+        within = flat([record for record in own if record["by"] == by])
+        marks(axis, within, "category", "arm", categories[by], variants, upright=True)
         axis.axhline(0.5, color=COLOURS["neutral"], lw=1, ls=":")
         axis.set_xticks(range(len(categories[by])), categories[by], rotation=35, ha="right")
         axis.set(title=by, xlim=(-0.6, len(categories[by]) - 0.4))
     axes[0, 0].set(ylabel=f"AUROC of {detector}", ylim=(0.3, 1.03))
-    for arm in arms:
-        axes[0, -1].plot([], [], "o", color=COLOURS[arm], label=arm)
-    axes[0, -1].legend(frameon=False, loc="lower right")
+    legend(figure, variants)
     plt.close(figure)
     return figure
 

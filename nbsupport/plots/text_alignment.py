@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from nbsupport.data import synthetic
+from nbsupport.plots.forest import flat, legend, marks
 from nbsupport.plots.style import COLOURS, hide_region
 
 if TYPE_CHECKING:
@@ -126,22 +127,21 @@ def attribute_accuracy(summary: Mapping) -> Figure:
     rows = {"all parts": summary, **summary["parts"]}
     figure, axis = plt.subplots(figsize=(0.82 * len(rows) + 1.4, 3.3))
     kinds = [kind for kind in _KINDS if kind in summary["accuracy"]]
+    records = [
+        {"part": part, "kind": _KINDS[kind][0], "share": numbers["accuracy"][kind]}
+        for part, numbers in rows.items()
+        for kind in kinds
+    ]
+    variants = {_KINDS[kind][0]: _KINDS[kind][1:] for kind in kinds}
+    marks(axis, flat(records, "share"), "part", "kind", list(rows), variants, upright=True)
     for place, numbers in enumerate(rows.values()):
         ends = (place - 0.4, place + 0.4)
-        first = {} if place else {"reader": "read in the untouched photograph", "chance": "a guess"}
-        axis.plot(ends, [numbers["reader"]["value"]] * 2, color="black", lw=1.2, label=first.get("reader"))
-        axis.plot(ends, [numbers["chance"]["uniform"]] * 2, color="black", lw=1.2, ls=":", label=first.get("chance"))
-        for number, kind in enumerate(kinds):
-            label, colour, marker = _KINDS[kind]
-            held = numbers["accuracy"][kind]
-            reach = [[held["value"] - held["low"]], [held["high"] - held["value"]]]
-            x = place + 0.24 * (number - (len(kinds) - 1) / 2)
-            axis.errorbar(x, held["value"], reach, fmt=marker, color=colour, ms=5, capsize=2, lw=1.3,
-                          label=None if place else label)  # fmt: skip
+        axis.plot(ends, [numbers["reader"]["value"]] * 2, color="black", lw=1.2)
+        axis.plot(ends, [numbers["chance"]["uniform"]] * 2, color="black", lw=1.2, ls=":")
     axis.axvline(0.5, color=COLOURS["neutral"], lw=0.6)
     axis.set_xticks(range(len(rows)), rows)
     axis.set(ylim=(0, 1.04), ylabel="named colour painted")
     axis.yaxis.set_major_formatter(PercentFormatter(1))
-    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+    legend(figure, variants, {"read in the untouched photograph": "-", "a guess": ":"})
     plt.close(figure)
     return figure

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
+from nbsupport.plots.forest import flat, forest
 from nbsupport.plots.style import COLOURS, hide_region, picture_grid
 from nbsupport.plots.tables import readable
 
@@ -154,50 +155,44 @@ def captions_side_by_side(
 def comparison(measures: Mapping[str, Mapping[str, Mapping]], names: Sequence[str] = ("hole_l1",)) -> Figure:
     """Some measures of each method with their intervals, a panel for each; TDANet's captions apart.
 
-    Args: measures: method -> caption kind -> measure -> interval, from ``quality.report``. Dashed in the panel of
+    Args: measures: method -> caption kind -> measure -> interval, from ``quality.report``. Dotted in the panel of
         ``hole_tv``: that of the photographs.
     """
     lines = [(m, kind, own) for m, kinds in measures.items() for kind, own in kinds.items()]
     lines.sort(key=lambda line: (-len(measures[line[0]]), line[0]))  # who reads captions first
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(2.9 * len(names) + 1.6, 0.34 * len(lines) + 0.9), sharey=True, squeeze=False
-    )
-    for axis, name in zip(axes[0], names, strict=True):
-        for place, (_, kind, own) in enumerate(reversed(lines)):
-            held = own[name]
-            if held["value"] is None:
-                continue
-            reach = [[held["value"] - held["low"]], [held["high"] - held["value"]]]
-            colour = _NEUTRAL if kind == "none" else _INPAINTING
-            axis.errorbar(held["value"], place, xerr=reach, fmt="o", color=colour, capsize=3, ms=4)
-        if name == "hole_tv":  # neither end of it is good: the photograph's own is the mark
-            axis.axvline(lines[0][2]["hole_tv_photograph"]["value"], color=COLOURS["real"], ls="--", lw=1)
-        axis.set_title(readable(name) + (" in the hole" if name.startswith("hole_") else ""))
-        axis.grid(axis="x", color="0.9")
-        axis.locator_params(axis="x", nbins=5)
-    labels = [readable(m) + (f", {kind} caption" if kind != "none" else "") for m, kind, _ in reversed(lines)]
-    axes[0][0].set_yticks(range(len(lines)), labels)
-    axes[0][0].set_ylim(-0.6, len(lines) - 0.4)
-    plt.close(figure)
-    return figure
+    titles = {name: readable(name) + (" in the hole" if name.startswith("hole_") else "") for name in names}
+    rows = [
+        {
+            "line": readable(method) + (f", {kind} caption" if kind != "none" else ""),
+            "method": "without training" if kind == "none" else "TDANet",
+            "panel": titles[name],
+            "measure": own[name],
+        }
+        for method, kind, own in lines
+        for name in names
+    ]
+    photographs = {titles[n]: lines[0][2]["hole_tv_photograph"]["value"] for n in names if n == "hole_tv"}
+    colours = {"without training": _NEUTRAL, "TDANet": _INPAINTING}
+    return forest(flat(rows, "measure"), "line", "method", "panel", reference=photographs, colours=colours)
 
 
 def ablations(rows: Sequence[Mapping]) -> Figure:
     """In-hole L1 and caption effect of each ablation (``results/ablations.json``, key ``rows``) with intervals."""
-    figure, axes = plt.subplots(1, 2, figsize=(8, 0.34 * len(rows) + 0.9), sharey=True)
-    panels = (
-        ("hole_l1", "L1 in the hole: less is better"),
-        ("caption_effect", "cost of a wrong caption: more is better"),
-    )
-    for axis, (key, title) in zip(axes, panels, strict=True):
-        for place, row in enumerate(reversed(rows)):
-            reach = [[row[key] - row[f"{key}_low"]], [row[f"{key}_high"] - row[key]]]
-            colour = _INPAINTING if row["variant"] == "repaired" else _NEUTRAL
-            axis.errorbar(row[key], place, xerr=reach, fmt="o", color=colour, capsize=3, ms=4)
-        axis.set_title(title)
-        axis.grid(axis="x", color="0.9")
-        axis.locator_params(axis="x", nbins=5)
-    axes[1].axvline(0, color="black", lw=0.8, ls="--")
-    axes[0].set_yticks(range(len(rows)), [row["variant"] for row in reversed(rows)])
-    plt.close(figure)
-    return figure
+    panels = {
+        "hole_l1": "L1 in the hole: less is better",
+        "caption_effect": "cost of a wrong caption: more is better",
+    }
+    records = [
+        {
+            "variant": row["variant"],
+            "network": "whole" if row["variant"] == "repaired" else "without one part",
+            "panel": title,
+            "found": {"value": row[key], "low": row[f"{key}_low"], "high": row[f"{key}_high"]},
+        }
+        for key, title in panels.items()
+        for row in rows
+    ]
+    return forest(
+        flat(records, "found"), "variant", "network", "panel", reference={panels["caption_effect"]: 0.0}, width=3.4,
+        colours={"whole": _INPAINTING, "without one part": _NEUTRAL},
+    )  # fmt: skip

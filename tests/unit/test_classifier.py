@@ -17,7 +17,9 @@ from nbsupport.core.files import read_json
 from nbsupport.detectors import classifier, corruptions, predict, scores, transfer, zoo
 from nbsupport.runs import Run
 
-SMALL = DetectorConfig(names=("residual_net",), epochs=3, batch_size=8, learning_rate=3e-3)
+SMALL = DetectorConfig(
+    inpainters=(), train_count=0, names=("residual_net",), epochs=3, batch_size=8, learning_rate=3e-3
+)
 
 
 def manifest(photographs: int, fakes: int = 2) -> pd.DataFrame:
@@ -100,14 +102,20 @@ def test_scores_of_an_arm_are_held_against_its_own_real_class():
 
 
 def test_degradations_are_the_default_of_every_training():
-    for config in (DetectorConfig(), SearchConfig(), StudyConfig()):
+    for config in (
+        DetectorConfig(inpainters=(), train_count=0),
+        SearchConfig(inpainters=(), train_count=0),
+        StudyConfig(inpainters=(), train_count=0),
+    ):
         assert config.augment == ("jpeg", "webp", "resize", "blur") and config.augment_share == 0.5
 
 
 def test_the_blur_baseline_is_calibrated_but_not_trained(tmp_path):
     run = Run(tmp_path / "blur")
     make_pairs(run, 40)
-    config = DetectorConfig(names=("local_sharpness", "residual_net"), epochs=1, batch_size=8)
+    config = DetectorConfig(
+        inpainters=(), train_count=0, names=("local_sharpness", "residual_net"), epochs=1, batch_size=8
+    )
     table = classifier.fit(run, config).set_index("name")
     assert table.loc["local_sharpness", "parameters"] == 0 and table.loc["local_sharpness", "epochs"] == 0
     assert len(classifier.log(run, "local_sharpness")) == 0
@@ -162,7 +170,13 @@ def test_scores_cover_validation_and_test_of_the_wanted_arms(tmp_path):
     run = Run(tmp_path / "cover")
     made = make_pairs(run, 20)
     config = DetectorConfig(
-        names=("power_spectrum", "residual_net"), seeds=(0, 1), fake_arms=("spliced",), epochs=1, batch_size=8
+        inpainters=(),
+        train_count=0,
+        names=("power_spectrum", "residual_net"),
+        seeds=(0, 1),
+        fake_arms=("spliced",),
+        epochs=1,
+        batch_size=8,
     )
     assert len(classifier.fit(run, config)) == 4
     table = scores.all_scores(run)
@@ -179,16 +193,19 @@ def test_scores_cover_validation_and_test_of_the_wanted_arms(tmp_path):
 def test_a_trained_detector_is_kept_when_another_is_added(tmp_path, capsys, monkeypatch):
     run = Run(tmp_path / "resume")
     make_pairs(run, 20)
-    one = DetectorConfig(names=("power_spectrum",), epochs=1, batch_size=8)
+    one = DetectorConfig(inpainters=(), train_count=0, names=("power_spectrum",), epochs=1, batch_size=8)
     classifier.fit(run, one)
     path = predict.checkpoint(run, "power_spectrum", 0)
     before = path.stat().st_mtime_ns
     classifier.fit(run, one)
     assert "finished before" in capsys.readouterr().out
-    classifier.fit(run, DetectorConfig(names=("power_spectrum", "residual_net"), epochs=1, batch_size=8))
+    classifier.fit(
+        run,
+        DetectorConfig(inpainters=(), train_count=0, names=("power_spectrum", "residual_net"), epochs=1, batch_size=8),
+    )
     assert "power_spectrum, seed 0: trained before" in capsys.readouterr().out
     assert path.stat().st_mtime_ns == before and len(scores.load(run)["detector"].unique()) == 2
-    classifier.fit(run, DetectorConfig(names=("power_spectrum",), epochs=2, batch_size=8))
+    classifier.fit(run, DetectorConfig(inpainters=(), train_count=0, names=("power_spectrum",), epochs=2, batch_size=8))
     assert path.stat().st_mtime_ns > before, "other parameters: trained again"
     make_pairs(run, 30)
     stage = run.stage("pairs", PairsConfig(count=30))
@@ -200,7 +217,9 @@ def test_a_trained_detector_is_kept_when_another_is_added(tmp_path, capsys, monk
 def test_a_crash_in_the_second_detector_keeps_the_first(tmp_path, monkeypatch):
     run = Run(tmp_path / "crash")
     make_pairs(run, 20)
-    config = DetectorConfig(names=("power_spectrum", "residual_net"), epochs=1, batch_size=8)
+    config = DetectorConfig(
+        inpainters=(), train_count=0, names=("power_spectrum", "residual_net"), epochs=1, batch_size=8
+    )
     whole, train = [], classifier.train
 
     def crash(made, config, name, seed, *rest):
@@ -223,7 +242,9 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     for name in ("first", "second"):
         run = Run(tmp_path / name)
         make_pairs(run, 20)
-        classifier.fit(run, DetectorConfig(names=("power_spectrum",), epochs=2, batch_size=8))
+        classifier.fit(
+            run, DetectorConfig(inpainters=(), train_count=0, names=("power_spectrum",), epochs=2, batch_size=8)
+        )
         tables.append(scores.load(run))
     assert (tables[0]["logit"] == tables[1]["logit"]).all()
 
@@ -231,7 +252,14 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
 @pytest.mark.parametrize("name", ["residual_net", "efficientnet_lite0"])  # the second has dropout
 def test_killed_between_epochs_it_ends_with_the_very_same_weights(tmp_path, monkeypatch, name):
     config = DetectorConfig(
-        names=(name,), weights="none", epochs=3, batch_size=8, augment=("jpeg", "noise"), transfer="gradual"
+        inpainters=(),
+        train_count=0,
+        names=(name,),
+        weights="none",
+        epochs=3,
+        batch_size=8,
+        augment=("jpeg", "noise"),
+        transfer="gradual",
     )
     monkeypatch.setattr(classifier, "SAVE_EVERY", -1.0)
     weights = {}
@@ -342,7 +370,7 @@ def test_wishes_that_cannot_be_met_fail_before_any_work(tmp_path):
         ({"inpainters": ("tdanet",)}, "Unknown fake inpainter of the paired set 'tdanet'"),
     ):
         with pytest.raises(ConfigError, match=message):
-            classifier.fit(run, DetectorConfig(**wrong))
+            classifier.fit(run, DetectorConfig(**({"inpainters": (), "names": ("residual_net",)} | wrong)))
     assert not list(run.path.glob("checkpoints/*"))
 
 
@@ -358,7 +386,7 @@ def test_a_validation_split_of_one_class_is_explained(tmp_path):
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path, monkeypatch):
     run = Run(tmp_path / "diverged")
     make_pairs(run, 20)
-    config = DetectorConfig(names=("residual_net",), epochs=2, batch_size=8)
+    config = DetectorConfig(inpainters=(), train_count=0, names=("residual_net",), epochs=2, batch_size=8)
     monkeypatch.setattr(classifier, "step", lambda *a: float("nan"))
     with pytest.raises(UserError, match="smaller learning_rate"):
         classifier.fit(run, config)

@@ -59,7 +59,7 @@ def test_agreement_counts_every_picture_once():
 @pytest.fixture
 def run(tmp_path) -> Run:
     run = Run(tmp_path / "made-up")
-    stage = run.stage("detectors", DetectorConfig(names=("a", "b")))
+    stage = run.stage("detectors", DetectorConfig(inpainters=(), train_count=0, names=("a", "b")))
     with stage:
         scores.write(run, scores.DETECTORS, [make_scores(120, skills=(1.0, 2.0))])
     for name in "ab":

@@ -51,7 +51,7 @@ def test_out_of_range_is_an_error(value):
 
 def test_ranges_hold_for_each_item_of_a_list():
     with pytest.raises(ConfigError, match="seeds must lie between"):
-        config.DetectorConfig(seeds=[0, -1])
+        config.DetectorConfig(inpainters=(), train_count=0, seeds=[0, -1])
 
 
 def test_lists_become_tuples_and_ints_pass_for_floats():

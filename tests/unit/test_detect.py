@@ -109,7 +109,15 @@ def run(tmp_path_factory):
     run = Run(tmp_path_factory.mktemp("detect") / "seen")
     detector_data.make_pairs(run, 60)
     classifier.fit(
-        run, DetectorConfig(names=("power_spectrum", "residual_net"), epochs=12, batch_size=8, learning_rate=0.01)
+        run,
+        DetectorConfig(
+            inpainters=(),
+            train_count=0,
+            names=("power_spectrum", "residual_net"),
+            epochs=12,
+            batch_size=8,
+            learning_rate=0.01,
+        ),
     )
     return run
 

@@ -51,7 +51,7 @@ def test_a_twin_is_no_diversity_and_one_without_errors_has_none():
 
 def judged(path, table) -> tuple[Run, dict]:
     run = Run(path)
-    with run.stage("detectors", DetectorConfig(names=("a", "b"))):
+    with run.stage("detectors", DetectorConfig(inpainters=(), train_count=0, names=("a", "b"))):
         scores.write(run, scores.DETECTORS, [table])
     ensemble.make(run, CONFIG)
     return run, ensemble_report.write(run, CONFIG)
@@ -144,7 +144,7 @@ def test_a_real_gain_is_found(tmp_path):
 def test_figures_draw_every_member_and_arm(made):
     run, result = made
     table = scores.all_scores(run)
-    figure = figures.forest(result["metrics"])
+    figure = figures.members_and_ensembles(result["metrics"])
     assert len(figure.axes) == 3 and len(figure.axes[0].get_yticklabels()) == 5
     assert len(figures.gains(result["comparisons"], ensemble_report.BEST).axes) == 3
     assert len(figures.pair_matrices(result["diversity"], "spliced").axes) == 3

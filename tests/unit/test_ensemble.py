@@ -51,7 +51,7 @@ def auroc(table: pd.DataFrame, split: str = "test") -> float:
 def run(tmp_path) -> Run:
     """A run whose detectors are made up."""
     run = Run(tmp_path / "made-up")
-    stage = run.stage("detectors", DetectorConfig(names=("a", "b")))
+    stage = run.stage("detectors", DetectorConfig(inpainters=(), train_count=0, names=("a", "b")))
     with stage:
         scores.write(run, scores.DETECTORS, [make_scores(seeds=(0, 1))])
     return run
@@ -249,7 +249,7 @@ def test_the_spread_of_weights_holds_the_weights():
 
 def test_ensembles_of_other_detectors_are_left_out(run):
     ensemble.make(run, SMALL)
-    with run.stage("detectors", DetectorConfig(names=("a", "b"), epochs=1)):
+    with run.stage("detectors", DetectorConfig(inpainters=(), train_count=0, names=("a", "b"), epochs=1)):
         pass
     assert set(scores.all_scores(run)["detector"]) == {"a", "b"}
     with pytest.raises(MissingStage, match="no ensembles of its present detectors"):

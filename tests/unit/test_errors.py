@@ -54,7 +54,7 @@ def scored(tmp_path, monkeypatch):
     fake = (manifest["label"] == "fake").to_numpy()
     missed = (manifest["arm"] == "spliced").to_numpy() & (number % 2 == 0)
     sees = np.where(fake & ~missed, 2.0, -2.0) + number / 100
-    with (stage := run.stage("detectors", DetectorConfig(), needs=("pairs",))):
+    with (stage := run.stage("detectors", DetectorConfig(inpainters=(), train_count=0), needs=("pairs",))):
         tables = [scores.table(manifest, sees, "sees", 0), scores.table(manifest, 0 * sees - 0.4, "blind", 0)]
         scores.write(run, scores.DETECTORS, tables)
         stage.outputs(scores.DETECTORS)

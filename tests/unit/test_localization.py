@@ -79,7 +79,7 @@ def run(tmp_path, monkeypatch):
     table = pd.DataFrame({"mask_id": once["mask_id"].to_numpy(), "image_id": once["image_id"].to_numpy()})
     held = masks.MaskSet(table, np.packbits(np.stack([hole.ravel()] * len(table)), axis=1), (SIZE, SIZE))
     monkeypatch.setattr(masks, "load", lambda run: held)
-    with (stage := run.stage("detectors", DetectorConfig(names=(), inpainters=()), needs=("pairs",))):
+    with (stage := run.stage("detectors", DetectorConfig(train_count=0, names=(), inpainters=()), needs=("pairs",))):
         scores.write(run, scores.DETECTORS, [scores.table(manifest, np.zeros(len(manifest)), "none", 0)])
         stage.outputs(scores.DETECTORS)
     return run
@@ -98,7 +98,7 @@ def test_the_segmentation_network_learns_planted_holes_and_is_measured(run, caps
     assert {r["arm"] for r in found.result["records"]} == {"spliced", "regenerated"}
     flat = [r["over_uniform"]["value"] for r in found.result["records"] if r["detector"] == "uniform"]
     assert np.allclose(flat, 0)
-    for figure in (figures.forest(found), figures.densities(found), figures.arms(found)):
+    for figure in (figures.scores(found), figures.densities(found), figures.arms(found)):
         assert len(figure.axes) >= 2
 
 

@@ -24,7 +24,7 @@ def run(tmp_path_factory) -> Run:
     """A run with one small trained detector. Tests that damage it work on a copy."""
     run = Run(tmp_path_factory.mktemp("runs") / "trained")
     make_pairs(run, 20)
-    classifier.fit(run, DetectorConfig(names=("residual_net",), epochs=2, batch_size=8))
+    classifier.fit(run, DetectorConfig(inpainters=(), train_count=0, names=("residual_net",), epochs=2, batch_size=8))
     return run
 
 

@@ -22,7 +22,7 @@ def run(tmp_path_factory):
     with run.stage("index", DataConfig()):
         pass
     detector_data.make_pairs(run)
-    classifier.fit(run, DetectorConfig(names=NAMES, epochs=1, batch_size=8, seeds=(0,)))
+    classifier.fit(run, DetectorConfig(inpainters=(), train_count=0, names=NAMES, epochs=1, batch_size=8, seeds=(0,)))
     return run
 
 

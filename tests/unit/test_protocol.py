@@ -194,7 +194,12 @@ def test_scores_under_conditions_are_kept_and_summarised(runs_folder):
     detector_data.make_pairs(run, 40)
     with pytest.raises(MissingStage):
         robustness.score(run, RobustnessConfig())
-    classifier.fit(run, DetectorConfig(names=("power_spectrum", "local_sharpness"), epochs=2, batch_size=8))
+    classifier.fit(
+        run,
+        DetectorConfig(
+            inpainters=(), train_count=0, names=("power_spectrum", "local_sharpness"), epochs=2, batch_size=8
+        ),
+    )
     with pytest.raises(ConfigError, match="jpeg 60"):
         robustness.score(run, RobustnessConfig(conditions=("jpg 60",)))
     config = RobustnessConfig(conditions=("jpeg 60", "noise 5"), count=6)

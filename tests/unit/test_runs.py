@@ -227,16 +227,16 @@ def test_a_variant_takes_what_it_does_not_make_and_leaves_the_run_alone(run, mon
 def test_commands_repeat_how_the_run_was_asked_for(runs_folder):
     run = Run("my photos")
     run.remember(dataset="folder", data="/p q/campus", profile="smoke", settings={1: {"count": 30}})
-    run.remember(profile="quick", settings={5: {"inpainters": ["telea"]}})
+    run.remember(profile="quick", settings={6: {"inpainters": ["telea"]}})
     expected = (
         "python -m nbsupport run --run 'my photos' --dataset folder --data '/p q/campus' --profile quick "
         "--set 1.count=30 --set '6.inpainters=[\"telea\"]' --only 1-6"
     )
-    assert run.command("1-5") == expected
+    assert run.command("1-6") == expected
     with pytest.raises(MissingStage) as caught:
         run.require("pairs")
     assert expected in str(caught.value)
-    assert Run("my photos@few").command("1-5") == expected.replace("'my photos'", "'my photos@few'")
+    assert Run("my photos@few").command("1-6") == expected.replace("'my photos'", "'my photos@few'")
 
 
 def test_a_mistyped_run_leaves_no_folder(runs_folder):

@@ -17,7 +17,9 @@ from nbsupport.detectors import classifier, predict, search, searched, zoo
 from nbsupport.runs import Run
 
 FIRST = {name: choices[0] for name, choices in searched.SPACE.items()}
-SMALL = SearchConfig(trials=3, epochs=2, batch_size=8, max_mega_macs=60.0, learning_rate=3e-3)
+SMALL = SearchConfig(
+    inpainters=(), train_count=0, trials=3, epochs=2, batch_size=8, max_mega_macs=60.0, learning_rate=3e-3
+)
 
 
 @settings(max_examples=12, deadline=None)
@@ -92,7 +94,9 @@ def test_searches_goes_on_and_the_find_is_a_detector(tmp_path, monkeypatch):
     assert result["chosen"]["auroc"] == max(trial["auroc"] for trial in complete)
     assert all(trial["epochs"] == 2 for trial in complete) and any(trial["front"] for trial in complete)
 
-    table = classifier.fit(run, DetectorConfig(names=("searched",), epochs=2, batch_size=8))
+    table = classifier.fit(
+        run, DetectorConfig(inpainters=(), train_count=0, names=("searched",), epochs=2, batch_size=8)
+    )
     assert table.loc[0, "genes"] == result["chosen"]["genes"] and table.loc[0, "weights_used"] == "none"
     detector = predict.load(run, "searched")
     assert isinstance(detector.model.body, searched.SearchedNet)
@@ -105,14 +109,14 @@ def test_without_a_search_there_is_no_such_detector(tmp_path):
     run = Run(tmp_path / "run")
     make_pairs(run, 20)
     with pytest.raises(MissingStage, match="search"):
-        classifier.fit(run, DetectorConfig(names=("searched",)))
+        classifier.fit(run, DetectorConfig(inpainters=(), train_count=0, names=("searched",)))
 
 
 def test_a_budget_that_nothing_fits_is_an_error(tmp_path):
     run = Run(tmp_path / "run")
     make_pairs(run, 20)
     with pytest.raises(UserError, match="search_max_mega_macs"):
-        search.run_search(run, SearchConfig(trials=1, epochs=1, max_mega_macs=1.0))
+        search.run_search(run, SearchConfig(inpainters=(), train_count=0, trials=1, epochs=1, max_mega_macs=1.0))
 
 
 @settings(max_examples=30, deadline=None)

@@ -249,7 +249,7 @@ def test_a_run_without_stages_gets_pages_that_name_the_command(birds, tmp_path):
     written = pages.write(birds, tmp_path / "_static")
     assert [path.name for path in written] == ["error_browser.html", "demo_page.html"]
     assert (tmp_path / "_static" / pages.FRAME).exists()
-    for path, chapters in zip(written, ("1-8", "1-4"), strict=True):
+    for path, chapters in zip(written, ("1-10", "1-4"), strict=True):
         text = own_markup(path.read_text())
         assert f"<code>python -m nbsupport run --run {birds.name} --dataset synthetic --only {chapters}</code>" in text
         assert str(birds.path) not in text

@@ -13,7 +13,16 @@ from nbsupport.detectors import classifier
 from nbsupport.evaluation import studies
 from nbsupport.runs import Run
 
-CONFIG = StudyConfig(sizes=(4, 12), augment=("jpeg",), transfers=("head",), epochs=2, batch_size=8, learning_rate=3e-3)
+CONFIG = StudyConfig(
+    inpainters=(),
+    train_count=0,
+    sizes=(4, 12),
+    augment=("jpeg",),
+    transfers=("head",),
+    epochs=2,
+    batch_size=8,
+    learning_rate=3e-3,
+)
 
 
 def two_painters(run: Run) -> pd.DataFrame:

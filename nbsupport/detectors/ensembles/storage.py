@@ -13,7 +13,7 @@ import skops.io
 from nbsupport.core.errors import UserError
 from nbsupport.core.files import atomic_path, write_json
 from nbsupport.detectors.ensembles.combiners import Combiner, Learned, Logistic, Vote
-from nbsupport.runs import Run
+from nbsupport.runs import CHAPTER_OF_STAGE, Run
 
 #: Types beyond those that skops trusts by itself which our models hold.
 TRUSTED: tuple[str, ...] = ("sklearn.tree._tree.Tree",)
@@ -50,7 +50,8 @@ def load(path: Path) -> Combiner:
 
 
 def _command(path: Path) -> str:
-    return Run(path.resolve().parent.parent).command("7")  # it lies in the run's checkpoints/
+    run = Run(path.resolve().parent.parent)  # it lies in the run's checkpoints/
+    return run.command(str(CHAPTER_OF_STAGE["ensembles"]))
 
 
 def _again(path: Path) -> str:
