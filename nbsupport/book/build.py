@@ -1,7 +1,7 @@
 """Stages the executed chapters of a run beside the book's other pages, and builds the book with warnings as errors.
 
 Staging copies; sources and chapters of the run do not change. In the copies, the parameters cell shows the values that
-were really used, progress bars are dropped (a finished one says nothing), live widgets are replaced by a note, and
+were really used, progress bars, warnings and what stages print of their own state are dropped (a finished one says nothing), live widgets are replaced by a note, and
 paths of this machine are shortened. Two pages that need no kernel are made from the run and put beside them
 (:mod:`nbsupport.book.pages`), and kept in the run folder. Not here: executing chapters (:mod:`nbsupport.book.runner`).
 """
@@ -27,6 +27,8 @@ WIDGET_NOTE = "*This part is interactive: open the notebook in JupyterLab to use
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PROGRESS = re.compile(r"\d+%\|")  # how tqdm writes itself
+#: What a stage prints of its own state (made before, made again, continued), which tells a reader nothing.
+_ABOUT_THE_RUN = re.compile(r"\[\w+\] .*(loaded|made again|continues|kept from|taken from the run)")
 
 
 def require_executed(run: Run, chapters: list[Chapter]) -> None:
@@ -99,6 +101,10 @@ def staged_notebook(notebook: Mapping[str, Any], run: Run, where: str) -> dict[s
 
 
 def _shown_output(output: dict[str, Any]) -> dict[str, Any] | None:
+    if output.get("output_type") == "stream":
+        lines = "".join(output.get("text", "")).splitlines(keepends=True)
+        text = "".join(line for line in lines if not _ABOUT_THE_RUN.match(line))
+        return {**output, "text": text} if text.strip() and output.get("name") != "stderr" else None
     data = output.get("data", {})
     if _WIDGET not in data:
         return output

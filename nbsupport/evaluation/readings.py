@@ -146,7 +146,7 @@ def sizes(records: Records, arm: str) -> str:
     own = [r for r in _first_seed(records) if r["study"] == "size" and r["arm"] == arm]
     own.sort(key=lambda record: record["training_photographs"])
     if len(own) < 2:
-        return ""
+        return f"On `{arm}` fakes: one number of photographs was tried, so there is no curve to read."
     few, many = own[0], own[-1]
     a, b = few["auroc"], many["auroc"]
     if b["low"] > a["high"]:

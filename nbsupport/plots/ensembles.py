@@ -149,4 +149,5 @@ def _cells(axis: Axes, table: pd.DataFrame, **look: Any) -> None:
     table = table.rename(index=lambda name: name.replace("_", " "), columns=lambda name: name.replace("_", " "))
     seaborn.heatmap(table, ax=axis, vmax=1, annot=True, fmt=".2f", annot_kws={"fontsize": 8}, cbar=False, **look)
     axis.set(xlabel="", ylabel="")
+    axis.tick_params(axis="y", rotation=0)
     axis.set_xticks(axis.get_xticks(), axis.get_xticklabels(), rotation=40, ha="right")

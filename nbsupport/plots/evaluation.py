@@ -216,6 +216,7 @@ def matrix(records: Sequence[Mapping], arm: str) -> Figure:
         values = table[table["condition"] == condition].pivot(index="variant", columns="inpainter", values="value")
         values = values.loc[rows, columns]
         seaborn.heatmap(values, ax=axis, vmin=0.5, vmax=1, cmap="YlGnBu", annot=True, fmt=".2f", cbar=False)
+        axis.tick_params(axis="y", rotation=0)
         axis.set(title=f"{arm}, {condition}", xlabel="judged on", ylabel="")
     axes[0, 0].set_ylabel("trained on")
     plt.close(figure)

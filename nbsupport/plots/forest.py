@@ -3,6 +3,7 @@
 Not here: which numbers those are (the module of each chapter), and the intervals themselves (``stats``).
 """
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -73,7 +74,7 @@ def forest(
     reference: float | Mapping[str, float] | None = None,
     xlabel: str = "",
     colours: Mapping[str, str] | None = None,
-    width: float = 2.8,
+    width: float | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Figure:
     """Values with intervals: a line for each `row`, a colour and mark for each `by`, a column for each `panel`.
@@ -82,12 +83,13 @@ def forest(
         table: of :func:`flat`. row, by, panel, filled: its columns; marks are open where `filled` is False.
         reference: where a dotted line stands, e.g. chance; or panel -> where.
         colours: name of a `by` -> its colour, where it is none of ``style.COLOURS``.
-        width: of a panel, in inches. limits: of the values' axis.
+        width: of a panel, in inches; None: as the book's column allows. limits: of the values' axis.
     """
     rows, names = list(dict.fromkeys(table[row])), list(dict.fromkeys(table[by]))
     panels = list(dict.fromkeys(table[panel])) if panel else [None]
     variants = looks(names)
     variants |= {name: (colour, variants[name][1]) for name, colour in (colours or {}).items() if name in variants}
+    width = width or (2.8 if len(panels) < 3 else 2.1)
     longest = max((len(str(name)) for name in rows), default=0)
     size = (width * len(panels) + 0.4 + 0.075 * longest, 1.0 + (0.24 + 0.07 * len(names)) * len(rows))
     figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, sharey=True)
@@ -97,7 +99,8 @@ def forest(
         at = reference.get(name) if isinstance(reference, Mapping) else reference
         if at is not None:
             axis.axvline(at, color=COLOURS["neutral"], lw=1, ls=":")
-        axis.set(title=name or "", xlabel=xlabel, xlim=limits)
+        title = "\n".join(textwrap.wrap(str(name or ""), int(11 * width), break_on_hyphens=False))
+        axis.set(title=title, xlabel=xlabel, xlim=limits)
         axis.tick_params(axis="y", length=0, labelleft=axis is axes[0, 0])
     axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
     legend(figure, variants if len(names) > 1 else {})

@@ -324,7 +324,11 @@ def test_staging_drops_progress_bars_widgets_and_machine_paths(runs_folder):
     def display(text):
         return {"output_type": "display_data", "metadata": {}, "data": {widget: {"model_id": "1"}, "text/plain": text}}
 
-    printed = {"output_type": "stream", "name": "stdout", "text": [f"saved in {run.path}/x\n", "a/b"]}
+    def stream(*lines, name="stdout"):
+        return {"output_type": "stream", "name": name, "text": list(lines)}
+
+    printed = stream("[pairs] finished before with these parameters: loaded.\n", f"saved in {run.path}/x\n", "a/b")
+    told = [stream("[tdanet] continues from the checkpoint of step 3.\n"), stream("UserWarning: old\n", name="stderr")]
     cells = [
         {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "steps = 1", "outputs": []},
         {"cell_type": "code", "metadata": {"tags": ["injected-parameters"]}, "source": "steps = 2", "outputs": []},
@@ -332,7 +336,7 @@ def test_staging_drops_progress_bars_widgets_and_machine_paths(runs_folder):
             "cell_type": "code",
             "metadata": {"papermill": {}},
             "source": "go()",
-            "outputs": [display(" 0%|   | 0/9"), printed],
+            "outputs": [display(" 0%|   | 0/9"), printed, *told],
         },
         {"cell_type": "code", "metadata": {}, "source": "panel", "outputs": [display("Panel()")]},
     ]
@@ -340,9 +344,9 @@ def test_staging_drops_progress_bars_widgets_and_machine_paths(runs_folder):
     source = {"cells": cells, "metadata": {"nbsupport": record, "widgets": {}}, "nbformat": 4, "nbformat_minor": 5}
     staged = build.staged_notebook(source, run, "x")
     assert [cell["source"] for cell in staged["cells"]] == ["steps = 2", "go()", "panel"]
-    assert staged["cells"][1]["outputs"] == [{**printed, "text": ["saved in runs/a/x\n", "a/b"]}]
+    assert staged["cells"][1]["outputs"] == [{**printed, "text": "saved in runs/a/x\na/b"}]
     assert widget not in json.dumps(staged) and build.WIDGET_NOTE in json.dumps(staged, ensure_ascii=False)
-    assert cells[2]["outputs"][1]["text"][0].startswith("saved in /"), "the executed notebook stays as it was"
+    assert cells[2]["outputs"][1]["text"][1].startswith("saved in /"), "the executed notebook stays as it was"
 
 
 def test_an_incomplete_run_builds_no_book_and_names_the_command(small_book, runs_folder, monkeypatch):
