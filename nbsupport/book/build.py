@@ -1,9 +1,10 @@
 """Stages the executed chapters of a run beside the book's other pages, and builds the book with warnings as errors.
 
 Staging copies; sources and chapters of the run do not change. In the copies, the parameters cell shows the values that
-were really used, progress bars, warnings and what stages print of their own state are dropped (a finished one says nothing), live widgets are replaced by a note, and
-paths of this machine are shortened. Two pages that need no kernel are made from the run and put beside them
-(:mod:`nbsupport.book.pages`), and kept in the run folder. Not here: executing chapters (:mod:`nbsupport.book.runner`).
+were really used; progress bars, warnings and what stages print of their own state are dropped; live widgets are
+replaced by a note, and paths of this machine are shortened. Two pages that need no kernel are made from the run and put
+beside them (:mod:`nbsupport.book.pages`), and kept in the run folder. Not here: executing chapters
+(:mod:`nbsupport.book.runner`).
 """
 
 import json
