@@ -36,10 +36,11 @@ test: $(STAMP)  ## all tests: unit, notebooks, book, browser
 	OMP_WAIT_POLICY=$${OMP_WAIT_POLICY:-passive} OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --durations 15
 
-lint: $(STAMP)  ## check style, formatting and which room imports which
+lint: $(STAMP)  ## check style, formatting, which room imports which, names and arguments
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 format: $(STAMP)  ## mend what lint can mend by itself
 	$(BIN)/ruff check --fix .

@@ -12,7 +12,7 @@ from nbsupport.core.errors import UserError
 from nbsupport.core.files import atomic_path
 from nbsupport.data import index
 from nbsupport.demo import browser_text, text
-from nbsupport.demo.browser_state import CHOICES, SORTS, BrowserState, Query
+from nbsupport.demo.browser_state import CHOICES, SORTS, BrowserState, Detail, Query
 from nbsupport.demo.pictures import BLANK, png
 from nbsupport.detectors.inspection import overlay
 from nbsupport.pairs.files import Encoding
@@ -194,7 +194,7 @@ class ErrorBrowser(w.VBox):
         self.detail.layout.display = None
         self._show_heat(detail)
 
-    def _show_heat(self, detail: object) -> None:
+    def _show_heat(self, detail: Detail) -> None:
         title, view = "heat map", self.pictures["heat map"]
         source = self.state.heat_source(*self.detector.value)
         if source is None:

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,13 +54,13 @@ def suggestions(captions: Sequence[str], own: int = 4) -> list[tuple[str, str]]:
 
 def network(inpainter: Inpainter) -> TDANetInpainter | None:
     """The TDANet behind an inpainter, None for any other."""
-    inner = inpainter.inner if isinstance(inpainter, Checked) else inpainter
+    inner: Any = inpainter.inner if isinstance(inpainter, Checked) else inpainter
     return inner if isinstance(inner, TDANetInpainter) else None
 
 
 def unread(inpainter: Inpainter, caption: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Words that an inpainter's network does not know, and those after the last that it reads; both may be empty."""
-    inner = inpainter.inner if isinstance(inpainter, Checked) else inpainter
+    inner: Any = inpainter.inner if isinstance(inpainter, Checked) else inpainter
     if not hasattr(inner, "vocabulary"):
         return (), ()
     words, length = tokenise(caption), inner.caption_length

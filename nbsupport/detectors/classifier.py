@@ -300,7 +300,7 @@ def _optimise(
         optimiser, [group["lr"] for group in optimiser.param_groups], total_steps=steps + 1,
         pct_start=min(0.15, 50 / steps), cycle_momentum=False,
     )  # fmt: skip
-    parts = {"model": model, "optimiser": optimiser, "rates": rates}
+    parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "rates": rates}
     found = checkpoints.load_state(state, mark) if state is not None else None
     if found is not None:
         for key, part in parts.items():

@@ -108,11 +108,11 @@ def assemble(record: dict, weights: Path, remedy: str) -> Trained:
     try:
         model, _ = zoo.create(record["name"], "none", record["image_size"], record["dense_stem"], genes=record["genes"])
         model.load_state_dict(load_file(weights))  # into single precision, whatever the file holds
-        numbers = [float(record[key]) for key in ("temperature", "shift", "threshold")]
+        numbers = {key: float(record[key]) for key in ("temperature", "shift", "threshold")}
     except (SafetensorError, RuntimeError, KeyError, OSError) as error:
         kind = type(error).__name__
         raise UserError(f"'{weights}' is missing, damaged or of another network ({kind}). {remedy}") from error
-    return Trained(record["name"], record["seed"], device.choose().place(model).eval(), *numbers, record)
+    return Trained(record["name"], record["seed"], device.choose().place(model).eval(), record=record, **numbers)
 
 
 def to_tensor(images: np.ndarray, place: torch.device | str = "cpu") -> Tensor:

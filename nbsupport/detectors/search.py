@@ -59,11 +59,12 @@ def run_search(run: Run, config: SearchConfig) -> dict[str, Any]:
 def _study(run: Run, name: str) -> "optuna.Study":
     """The study of these parameters, new or as it was left; studies of others stay in the same file."""
     import optuna
+    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        backend = optuna.storages.journal.JournalFileBackend(str(run / STUDY))
+        backend = JournalFileBackend(str(run / STUDY))
         storage = optuna.storages.JournalStorage(backend)
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2, bootstrap_count=0)
     study = optuna.create_study(

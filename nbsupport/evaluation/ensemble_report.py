@@ -105,7 +105,7 @@ def comparisons(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str,
         labels = first["label"].to_numpy() == 1
         auroc = paired.delong(labels, first["logit"], second["logit"], first["group"], config.confidence)
         right = [(own["probability"].to_numpy() >= 0.5) == labels for own in (first, second)]
-        errors = paired.mcnemar(*right, first["group"])
+        errors = paired.mcnemar(right[0], right[1], first["group"])
         records.append(
             {"ensemble": name, "seed": seed, "arm": arm, "against": against, "reference": reference}
             | {"difference": {"value": auroc.difference, "low": auroc.low, "high": auroc.high}}

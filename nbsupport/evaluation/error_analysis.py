@@ -8,6 +8,7 @@ quantity that "explains" false alarms by such a hole is noise, and shows how muc
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -219,7 +220,7 @@ def opening(found: dict[str, object]) -> str:
     )
 
 
-def reading(found: dict[str, object]) -> str:
+def reading(found: dict[str, Any]) -> str:
     """The chapter's results in a few lines, in Markdown. Args: found: ``results/errors.json``."""
     best = found["best"]["detector"], found["best"]["seed"]
     lines = []

@@ -92,7 +92,7 @@ def left(table: pd.DataFrame, config: EvaluationConfig) -> list[dict[str, object
             continue
         settings = {"draws": config.draws, "seed": config.seed, "confidence": config.confidence}
         before, after = (metrics.summary(side, **settings)["auroc"] for side in sides)
-        loss = detector_metrics.difference(*sides, config)
+        loss = detector_metrics.difference(sides[0], sides[1], config)
         facts = {"detector": detector, "seed": seed, "before": before, "after": after}
         records.append({**facts, "loss": loss, "verdict": detector_metrics.verdict(loss)})
     return records

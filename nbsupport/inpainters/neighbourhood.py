@@ -46,7 +46,7 @@ def find_square(mask: np.ndarray, size: int, context: float = CONTEXT) -> Square
     for found, length in ((rows, height), (columns, width)):
         start = (found[0] + found[-1] + 1 - side) // 2
         corner.append(int((length - side) // 2 if side >= length else min(max(start, 0), length - side)))
-    return Square(*corner, side)
+    return Square(corner[0], corner[1], side)
 
 
 def cut(picture: np.ndarray, square: Square) -> np.ndarray:

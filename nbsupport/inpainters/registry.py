@@ -4,6 +4,8 @@ Two names are prefixes of what others have trained (``inpainters.external``): ``
 ``diffusers:<folder or model id>`` an inpainting pipeline of the library diffusers (extra ``diffusion``).
 """
 
+from typing import Any
+
 from nbsupport.core.errors import InpainterError, unknown
 from nbsupport.inpainters.base import Inpainter, checked
 from nbsupport.inpainters.classical import _CLASSICAL, CLASSICAL, Classical
@@ -63,6 +65,7 @@ def _strengthened(name: str, run: Run | None) -> Inpainter:
         raise InpainterError(
             f"'{name}': the caption strength after '@' must be a number from 0 to {MAX_STRENGTH:g}, e.g. tdanet@3."
         ) from None
-    inner = create(plain, run).inner
+    network: Any = create(plain, run)
+    inner = network.inner
     inner.caption_strength, inner.name = strength, name
     return checked(inner)

@@ -4,12 +4,16 @@ Not here: the network (``nbsupport.tdanet``) and its training (``nbsupport.train
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from nbsupport.core import rng
 from nbsupport.core.tensors import to_uint8
+
+if TYPE_CHECKING:
+    from nbsupport.data.captions import Vocabulary
 
 #: The largest strength of a caption; beyond it nothing but saturated colours is left.
 MAX_STRENGTH = 20.0
@@ -27,7 +31,7 @@ class TDANetInpainter:
     """
 
     def __init__(
-        self, model: torch.nn.Module, vocabulary: "object", precision: str = "auto", caption_strength: float = 1.0
+        self, model: torch.nn.Module, vocabulary: "Vocabulary", precision: str = "auto", caption_strength: float = 1.0
     ) -> None:
         from nbsupport.core import device
 

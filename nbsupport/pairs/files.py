@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from nbsupport.core.errors import ConfigError, UserError
 
@@ -94,7 +95,7 @@ def form(content: bytes) -> dict[str, object]:
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "WEBP")) as picture:
             told = {"format": picture.format, "size": picture.size, "mode": picture.mode}
-            if picture.format == "JPEG":
+            if isinstance(picture, JpegImageFile):
                 tables = {key: tuple(table) for key, table in picture.quantization.items()}
                 return told | {"tables": tables, "segments": _jpeg_segments(content)}
             return told | {"chunks": _webp_chunks(content)}

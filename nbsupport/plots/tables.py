@@ -124,7 +124,7 @@ def sortable(table: pd.DataFrame) -> HTML:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return HTML(
-            itables.to_html_datatable(
+            itables.to_html_datatable(  # type: ignore[call-arg]
                 table, connected=False, paging=False, info=False, searching=len(table) > 12, classes="display compact",
                 maxBytes=0, allow_html=False,
             )

@@ -10,6 +10,7 @@ everything. Not here: the measures (:mod:`.pixels`, :mod:`.perceptual`), and wha
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -207,7 +208,7 @@ def strengths(
         for each strength ``strength``, ``hole_l1``: {value, low, high} on centre holes with true captions, and with
         `birds` ``accuracy``: ``true`` and ``edited`` -> {value, low, high}, and ``chance``.
     """
-    inner = inpainter.inner if isinstance(inpainter, base.Checked) else inpainter
+    inner: Any = inpainter.inner if isinstance(inpainter, base.Checked) else inpainter
     before, records = inner.caption_strength, []
     rows = np.asarray(rows)
     images, groups = dataset.cache.batch(rows), dataset.index["group"].to_numpy()[rows]

@@ -91,11 +91,11 @@ def delong(
     deviation = float(np.sqrt(max(variance, 0.0)))
     if deviation < 1e-12:
         p = 1.0 if abs(difference) < 1e-12 else 2.0 ** (1 - count)
-        return DeLong(*values, difference, difference, difference, p)
+        return DeLong(values[0], values[1], difference, difference, difference, p)
     spread = stats.t(count - 1)
     reach = float(spread.isf((1 - confidence) / 2)) * deviation
     p = float(2 * spread.sf(abs(difference) / deviation))
-    return DeLong(*values, difference, difference - reach, difference + reach, p)
+    return DeLong(values[0], values[1], difference, difference - reach, difference + reach, p)
 
 
 def mcnemar(first_right: np.ndarray, second_right: np.ndarray, groups: Sequence | np.ndarray) -> dict[str, float]:
@@ -136,7 +136,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     Raises:
         UserError: a value that is no number between 0 and 1.
     """
-    p_values = np.asarray(p_values, np.float64)
-    if not ((p_values >= 0) & (p_values <= 1)).all():
-        raise UserError(f"Holm's correction takes p-values between 0 and 1, got {p_values.tolist()}.")
-    return multipletests(p_values, method="holm")[1] if len(p_values) else np.empty(0)
+    values = np.asarray(p_values, np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise UserError(f"Holm's correction takes p-values between 0 and 1, got {values.tolist()}.")
+    return multipletests(values, method="holm")[1] if len(values) else np.empty(0)

@@ -165,7 +165,8 @@ class Matcher(nn.Module):
         Args: images (B, 3, H, W) float in [-1, 1]; text: the encoded captions, B of them; photographs: (B,) int64,
             two entries of the same photograph are not held against each other.
         """
-        return self.compare(*self.image(images), text, photographs)
+        regions, whole = self.image(images)
+        return self.compare(regions, whole, text, photographs)
 
     def compare(
         self, regions: Tensor, picture: Tensor, text: Text, photographs: Tensor, word_pairs: int = 0

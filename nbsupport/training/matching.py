@@ -5,6 +5,7 @@ Not here: the encoders and where they come from (``tdanet.damsm``), TDANet's own
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -96,7 +97,8 @@ def _train(
         optimiser, config.learning_rate, total_steps=total, pct_start=min(0.5, warm / config.steps)
     )
     pictures = _Pictures(model, dataset, config.batch_size, place)
-    rows, parts_kept = [], {"model": model, "optimiser": optimiser, "schedule": schedule}
+    rows: list[tuple] = []
+    parts_kept: dict[str, Any] = {"model": model, "optimiser": optimiser, "schedule": schedule}
     if (found := checkpoints.load_state(state, fingerprint)) is not None:
         for name, part in parts_kept.items():
             part.load_state_dict(found[name])

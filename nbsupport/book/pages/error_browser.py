@@ -7,6 +7,7 @@ out, drawn by chance, each with all of its arms. Not here: the same browser in a
 
 import base64
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,7 +48,7 @@ def html(run: Run) -> str:
     return assets.assembled("error_browser", "Error browser", data)
 
 
-def collect(state: BrowserState, paired: pairs.Pairs, most: int) -> dict[str, object]:
+def collect(state: BrowserState, paired: pairs.Pairs, most: int) -> dict[str, Any]:
     """What the page shows, as JSON values.
 
     Returns:

@@ -12,6 +12,7 @@ too good; answers on the test split, which alone are reported, are not.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,7 +99,7 @@ def weight_spread(
     labels, groups = facts["label"].to_numpy(), facts["group"].to_numpy()
 
     def weights(rows: np.ndarray) -> tuple[float, ...]:
-        fitted = combiners.fit(name, logits[rows], labels[rows], groups[rows], names, seed)
+        fitted: Any = combiners.fit(name, logits[rows], labels[rows], groups[rows], names, seed)
         return fitted.weights if isinstance(fitted, combiners.Vote) else fitted.coefficients
 
     codes, count = codes_of(groups)
