@@ -6,12 +6,20 @@ type or value reaches a data set; see ``base`` for the protocol. Not here: train
 
 from nbsupport.core.errors import InpainterError
 from nbsupport.inpainters.base import Checked, Inpainter, checked, reads_captions, splice
-from nbsupport.inpainters.classical import CLASSICAL, Classical, biharmonic, mean_colour, navier_stokes, telea
+from nbsupport.inpainters.classical import (
+    CLASSICAL,
+    Classical,
+    biharmonic,
+    mean_colour,
+    navier_stokes,
+    patchmatch,
+    telea,
+)
 from nbsupport.inpainters.registry import NAMES, PREFIXES, create
 from nbsupport.inpainters.tdanet import MAX_STRENGTH, TDANetInpainter
 
 __all__ = [
     "CLASSICAL", "Checked", "Classical", "Inpainter", "InpainterError", "MAX_STRENGTH", "NAMES", "PREFIXES",
-    "TDANetInpainter", "biharmonic", "checked", "create", "mean_colour", "navier_stokes", "reads_captions", "splice",
-    "telea",
+    "TDANetInpainter", "biharmonic", "checked", "create", "mean_colour", "navier_stokes", "patchmatch",
+    "reads_captions", "splice", "telea",
 ]  # fmt: skip

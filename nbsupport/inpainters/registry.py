@@ -8,13 +8,13 @@ from typing import Any
 
 from nbsupport.core.errors import InpainterError, unknown
 from nbsupport.inpainters.base import Inpainter, checked
-from nbsupport.inpainters.classical import _CLASSICAL, CLASSICAL, Classical
+from nbsupport.inpainters.classical import METHODS, Classical
 from nbsupport.inpainters.tdanet import MAX_STRENGTH, TDANetInpainter
 from nbsupport.runs import Run
 from nbsupport.tdanet import weights
 
 #: Every name that :func:`create` knows, beside the prefixed ones.
-NAMES: tuple[str, ...] = ("tdanet", *CLASSICAL)
+NAMES: tuple[str, ...] = ("tdanet", *METHODS)
 
 
 #: What stands before ":" in the name of an inpainter of ``inpainters.external``.
@@ -34,8 +34,8 @@ def create(name: str, run: Run | None = None) -> Inpainter:
         InpainterError: no such inpainter, ``tdanet`` without a run, or weights that cannot be had.
         MissingStage: the run has no trained TDANet; the message says how to train it.
     """
-    if name in _CLASSICAL:
-        return checked(Classical(name, _CLASSICAL[name]))
+    if name in METHODS:
+        return checked(Classical(name))
     if name.startswith("tdanet") and "@" in name:
         return _strengthened(name, run)
     prefix, colon, source = name.partition(":")

@@ -21,7 +21,7 @@ def readable(name: str) -> str:
     >>> readable("navier_stokes"), readable("tdanet")
     ('Navier–Stokes', 'TDANet')
     """
-    known = {"navier_stokes": "Navier–Stokes", "telea": "Telea", "tdanet": "TDANet",
+    known = {"navier_stokes": "Navier–Stokes", "patchmatch": "PatchMatch", "telea": "Telea", "tdanet": "TDANet",
              "tdanet_mismatched": "TDANet, mismatched caption", "lpips_alex": "LPIPS",
              "st_lpips_alex": "ST-LPIPS", "st_lpips_vgg": "ST-LPIPS (VGG)",
              "hole_l1": "L1", "hole_psnr": "PSNR", "hole_ssim": "SSIM", "hole_tv": "TV",

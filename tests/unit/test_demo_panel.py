@@ -120,8 +120,8 @@ def test_a_session_says_what_is_missing_and_the_package_steps_in(run, monkeypatc
     monkeypatch.setattr(packaged, "sets", lambda: [])
     session = Session(run)
     assert session.photographs["image_id"].tolist() == ["b1", "b2", "b4"]
-    assert "tdanet" not in session.methods and session.methods[-4:] == classical.CLASSICAL
-    assert session.methods[:-4] == tuple(f"tdanet:{name}" for name in weights.names())
+    assert "tdanet" not in session.methods and session.methods[-len(classical.CLASSICAL) :] == classical.CLASSICAL
+    assert session.methods[: -len(classical.CLASSICAL)] == tuple(f"tdanet:{name}" for name in weights.names())
     assert f"python -m nbsupport run --run {run.name} --dataset synthetic --only 1-4" in session.inpainters.missing
     result = session.fill("b2", session.mask("b2", "centre"), "a bird", "telea")
     assert not result.reads_caption and result.unknown_words == ()

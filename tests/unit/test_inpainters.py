@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbsupport import quality
 from nbsupport.config import TDANetConfig
 from nbsupport.core import (
     device,  # noqa: F401 - lightning, which it needs, moves random state when imported
@@ -45,7 +46,30 @@ def test_classical_methods_paint_the_hole_and_only_the_hole(name):
     assert np.array_equal(output[~masks], images[~masks])
     error = np.abs(output[masks].astype(float) - images[masks]).mean()
     assert error < np.abs(255.0 - images[masks]).mean() / 3
-    assert np.array_equal(output, registry.create(name).fill(images, masks, ["", ""], seeds=[5, 6]))
+    seeds = [0, 1] if name == "patchmatch" else [5, 6]  # it alone draws
+    assert np.array_equal(output, registry.create(name).fill(images, masks, ["", ""], seeds=seeds))
+
+
+@pytest.mark.skipif(not classical.HAS_PATCHMATCH, reason="PyPatchMatch is made for Linux on x86-64 alone")
+def test_patchmatch_copies_patches_and_its_seed_decides_which():
+    generator = np.random.default_rng(0)
+    picture = np.kron(generator.integers(0, 255, (8, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+    picture = np.clip(picture + generator.integers(-20, 20, picture.shape), 0, 255).astype(np.uint8)
+    hole = np.zeros((64, 64), bool)
+    hole[16:48, 16:48] = True
+    one, same, other = (classical.patchmatch(picture, hole, seed) for seed in (3, 3, 2**62))
+    assert np.array_equal(one, same) and not np.array_equal(one, other)
+    smooth = classical.biharmonic(picture, hole)
+    steps = {name: quality.total_variation(fill[None], hole[None])[0] for name, fill in
+             (("photograph", picture), ("patchmatch", one), ("biharmonic", smooth))}  # fmt: skip
+    assert steps["biharmonic"] < 0.6 * steps["photograph"] < steps["patchmatch"], "as sharp as what it copies"
+
+
+def test_without_its_library_patchmatch_names_the_package(monkeypatch):
+    monkeypatch.setattr(classical, "HAS_PATCHMATCH", False)
+    images, masks = pictures()
+    with pytest.raises(InpainterError, match="pip install pypatchmatch"):
+        registry.create("patchmatch").fill(images, masks, ["", ""], seeds=[0, 0])
 
 
 def test_mean_colour_is_the_mean_of_the_visible_pixels():
