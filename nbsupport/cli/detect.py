@@ -176,14 +176,16 @@ def _explain(inspector: "Inspector", save: Path | None) -> None:
 
 
 def _cells(told: dict) -> tuple[str, str, str, str]:
-    """Verdict, probability, trust and detectors, as the table shows them."""
+    """Verdict, probability, empirical precision and detectors, as the table shows them."""
     verdict = told["verdict"]
     if verdict not in _COLOURS:
         return "[dim]none[/dim]", "", "not a picture of the kind that these detectors know", ""
-    share = "too few validation pictures to say how far to trust it"
+    share = "too few validation pictures like it to say how often that is right"
     if told["flips"]:
         share = f"the verdict changes after: {', '.join(told['flips'])}"
-    elif trusted := told["trusted"]:
-        share = f"{trusted['value']:.0%} of such pictures were inpainted ({trusted['low']:.0%}–{trusted['high']:.0%})"
+    elif precision := told["precision"]:
+        share = (
+            f"{precision['value']:.0%} of such pictures were inpainted ({precision['low']:.0%}–{precision['high']:.0%})"
+        )
     each = ", ".join(f"{name} {probability:.2f}" for name, probability in told["each"].items())
     return f"[{_COLOURS[verdict]}]{verdict}[/{_COLOURS[verdict]}]", f"{told['probability']:.2f}", share, each

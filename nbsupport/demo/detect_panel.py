@@ -1,4 +1,4 @@
-"""The detector panel: verdicts, trust, heat map and sweep, for the fill of the other panel or a reader's file."""
+"""The detector panel: verdicts, precision, heat map and sweep, for the fill of the other panel or a reader's file."""
 
 from collections.abc import Callable
 

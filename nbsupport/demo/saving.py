@@ -60,7 +60,7 @@ def weights(session: Session, inpainter: str) -> dict[str, str] | None:
 
 def _plain(verdict: Verdict) -> dict:
     return {
-        name: {"probability": prediction.probability, "verdict": prediction.verdict, "trust": prediction.trusted}
+        name: {"probability": prediction.probability, "verdict": prediction.verdict, "precision": prediction.precision}
         for name, prediction in verdict.predictions.items()
     }
 

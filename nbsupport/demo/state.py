@@ -89,7 +89,7 @@ class Verdict:
         probabilities: detector -> calibrated probability that the picture is inpainted.
         vote: the soft vote, the mean of the probabilities; None without detectors.
         missing: a sentence that says what is missing and which command makes it; empty if nothing is.
-        predictions: name -> verdict, probability and trust of each detector, the soft vote last.
+        predictions: name -> verdict, probability and empirical precision of each detector, the soft vote last.
     """
 
     probabilities: dict[str, float]

@@ -146,12 +146,13 @@ def verdict(picture: Verdict, original: Verdict) -> str:
 
 
 def predictions(verdict: Verdict) -> str:
-    """The full table of the detector panel: verdict, probability and trust of each detector, the vote last."""
+    """The full table of the detector panel: verdict, probability and precision of each detector, the vote last."""
     if verdict.missing:
         return note(verdict.missing)
     vote = verdict.predictions[SOFT_VOTE]
     rows = "".join(_prediction_row(prediction) for prediction in verdict.predictions.values())
-    head = f"<tr><th></th><th {_CELL}>verdict</th><th colspan='2' {_CELL}>probability</th><th {_CELL}>trust</th></tr>"
+    heads = f"<th {_CELL}>verdict</th><th colspan='2' {_CELL}>probability</th><th {_CELL}>empirical precision</th>"
+    head = f"<tr><th></th>{heads}</tr>"
     return (
         f'<div style="font-size:1.25em;margin-bottom:4px">Together the detectors say: {_said(vote.verdict)}</div>'
         f"<table>{head}{rows}</table>"
@@ -159,13 +160,13 @@ def predictions(verdict: Verdict) -> str:
 
 
 def _prediction_row(prediction: "Prediction") -> str:
-    trusted = "–"
-    if prediction.trusted and prediction.trusted["value"] is not None:
-        held = prediction.trusted
-        trusted = f"{held['value']:.0%} of such were inpainted ({held['low']:.0%}–{held['high']:.0%})"
+    precision = "–"
+    if prediction.precision and prediction.precision["value"] is not None:
+        held = prediction.precision
+        precision = f"{held['value']:.0%} of such were inpainted ({held['low']:.0%}–{held['high']:.0%})"
     return (
         f"<tr><th {_CELL}>{escape(shown(prediction.name))}</th><td {_CELL}>{_said(prediction.verdict)}</td>"
-        f"{_bar(prediction.probability, prediction.verdict)}<td {_CELL}>{trusted}</td></tr>"
+        f"{_bar(prediction.probability, prediction.verdict)}<td {_CELL}>{precision}</td></tr>"
     )
 
 

@@ -168,8 +168,8 @@ def fit_one(run: Run, made: Pairs, config: DetectorConfig, name: str, seed: int,
     """Train one detector, or load its record when it was trained before with these parameters on these pairs."""
     path = predict.checkpoint(run, name, seed)
     common = {key: value for key, value in config.to_mapping().items() if key not in ("names", "seeds")}
-    genes = run.result("search")["chosen"]["genes"] if zoo.entry(name).searchable else None
-    mark = fingerprint([_FORMAT, name, seed, common, stage.inputs["pairs"], genes, stage.code, stage.weights])
+    architecture = run.result("search")["chosen"]["architecture"] if zoo.entry(name).searchable else None
+    mark = fingerprint([_FORMAT, name, seed, common, stage.inputs["pairs"], architecture, stage.code, stage.weights])
     files = [path.with_suffix(suffix) for suffix in (".safetensors", ".csv", ".json")]
     stage.outputs(*files)
     if all(file.exists() for file in files) and read_json(files[-1]).get("fingerprint") == mark:
@@ -177,7 +177,7 @@ def fit_one(run: Run, made: Pairs, config: DetectorConfig, name: str, seed: int,
         return read_json(files[-1])
     files[-1].unlink(missing_ok=True)  # the record comes last: while it is missing, nothing here counts
     state = path.with_name(f"{path.stem}_state.pt")
-    weights, history, record = train(made, config, name, seed, state, mark, genes)
+    weights, history, record = train(made, config, name, seed, state, mark, architecture)
     checkpoints.save_weights(path, weights)
     with atomic_path(files[1]) as temporary:
         history.to_csv(temporary, index=False)
@@ -194,7 +194,7 @@ def train(
     seed: int,
     state: Path | None = None,
     mark: str = "",
-    genes: Mapping[str, Any] | None = None,
+    architecture: Mapping[str, Any] | None = None,
     report: Callable[[int, float], None] | None = None,
     quiet: bool = False,
 ) -> tuple[dict, pd.DataFrame, dict]:
@@ -202,8 +202,8 @@ def train(
 
     Args:
         state: where to keep, at the ends of epochs, what a killed training needs; `mark` says whose it is.
-        genes: of the detector ``searched``. report: called after each epoch with its number (from 1) and AUROC on
-            validation; it may raise, to give up. quiet: without a progress bar.
+        architecture: of the detector ``searched``. report: called after each epoch with its number (from 1) and AUROC
+            on validation; it may raise, to give up. quiet: without a progress bar.
 
     Returns:
         the best epoch's weights, the log by epochs, and the record.
@@ -213,7 +213,7 @@ def train(
     sampler = PairSampler(training, config.fake_arms, config.batch_size, config.train_count, seed, config.inpainters)
     checked, truth = made.cache[validation.index.to_numpy()], (validation["label"] == "fake").to_numpy().astype(int)
     place, size = device.choose(config.precision), made.cache.shape[1]
-    model, used = zoo.create(name, config.weights, size, config.dense_stem, seed, genes)
+    model, used = zoo.create(name, config.weights, size, config.dense_stem, seed, architecture)
     place.place(model)
     progress = Progress()
     if zoo.trainable(model):
@@ -228,7 +228,7 @@ def train(
         "weights_used": used,
         "image_size": size,
         "dense_stem": config.dense_stem,
-        "genes": dict(genes) if genes else None,
+        "architecture": dict(architecture) if architecture else None,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "transfer": config.transfer,
         "augment": list(config.augment),

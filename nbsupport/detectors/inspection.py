@@ -28,7 +28,7 @@ from nbsupport.detectors import views as view
 from nbsupport.detectors.ensembles import combiners
 from nbsupport.runs import Run
 from nbsupport.stats.bootstrap import Interval
-from nbsupport.stats.calibration import ALLOWED, Band, fit_band, trust
+from nbsupport.stats.calibration import ALLOWED, Band, empirical_precision, fit_band
 
 #: A photograph whose shorter side holds fewer windows gets no map (enlarging it would look like a soft fill), and one
 #: whose longer side holds more is made smaller first.
@@ -43,13 +43,13 @@ class Prediction:
 
     Attributes:
         probability: calibrated, that a part is inpainted. verdict: real, unsure or inpainted.
-        trusted: of validation pictures with such a probability, the share that was inpainted; None if unknown.
+        precision: of validation pictures with such a probability, the share that was inpainted; None if unknown.
     """
 
     name: str
     probability: float
     verdict: str
-    trusted: Interval | None = None
+    precision: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ class Finding:
 
     Attributes:
         problem: why the file could not be read; empty if it was, and all that follows is None if it was not.
-        verdict: real, unsure, inpainted, or :data:`OTHER`, to which belong neither probability nor trust.
+        verdict: real, unsure, inpainted, or :data:`OTHER`, to which belong neither probability nor precision.
         probability: the ensemble's. detectors: of each one. ensemble: its name.
         views: names of the squares. judged: that of the highest probability, from which the verdict comes. left_out:
             those of another kind. kind_known: whether these detectors can tell. flips: ways of saving that change
             the verdict.
-        trusted: of validation pictures with such a probability, the share that was inpainted, {value, low, high}.
+        precision: of validation pictures with such a probability, the share that was inpainted, {value, low, high}.
         heat: (h, w) float32 in [0, 1], the mean probability of the windows over each part of the photograph; None for
             one that is too small.
     """
@@ -95,7 +95,7 @@ class Finding:
     probability: float | None = None
     ensemble: str | None = None
     detectors: dict[str, float] | None = None
-    trusted: Interval | None = None
+    precision: Interval | None = None
     views: Sequence[str] = ()
     judged: str | None = None
     left_out: Sequence[str] = ()
@@ -232,7 +232,9 @@ class Inspector:
         labels = (self.validation["label"] == 1).to_numpy()
         if labels.all() or not labels.any():
             return None
-        return trust(labels, self.validation[name].to_numpy(), self.validation["group"].to_numpy(), probability)
+        return empirical_precision(
+            labels, self.validation[name].to_numpy(), self.validation["group"].to_numpy(), probability
+        )
 
     def look(self, picture: np.ndarray, check: bool = True) -> Judgement:
         """Judge the squares of a picture, (H, W, 3) uint8 of any size, once. `check`: whether its kind is known."""
@@ -265,7 +267,7 @@ class Inspector:
             if self.look(copy, check=False).predictions[self.voice].verdict != said.verdict
         ]
         if flips:
-            found.predictions[self.voice] = replace(said, verdict="unsure", trusted=None)
+            found.predictions[self.voice] = replace(said, verdict="unsure", precision=None)
         return replace(found, flips=flips)
 
     def inspect(self, path: Path, heat: bool = True) -> Finding:
@@ -285,7 +287,7 @@ class Inspector:
         said = found.predictions[self.voice]
         return replace(
             told, verdict=said.verdict, probability=said.probability, judged=found.view.name, flips=found.flips,
-            detectors={name: found.predictions[name].probability for name in self.detectors}, trusted=said.trusted,
+            detectors={name: found.predictions[name].probability for name in self.detectors}, precision=said.precision,
             heat=self.window_map(Image.fromarray(picture)) if heat else None,
         )  # fmt: skip
 

@@ -1,8 +1,9 @@
 """Detectors that come with the package: weights in half precision, and all that a verdict needs, without the run.
 
 ``detectors/<set>/`` holds one safetensors file for each detector, ``detectors.json`` (their records with temperature,
-shift and threshold; what they said of the validation pictures, from which bands and trust are fitted again; metrics on
-the test split), ``kind.safetensors`` (which pictures they know: ``detectors.kind``) and ``README.md``, the model card.
+shift and threshold; what they said of the validation pictures, from which bands and empirical precision are fitted
+again; metrics on the test split), ``kind.safetensors`` (which pictures they know: ``detectors.kind``) and
+``README.md``, the model card.
 Not here: asking them (``detectors.predict``) and TDANet's weights.
 """
 

@@ -106,7 +106,10 @@ def assemble(record: dict, weights: Path, remedy: str) -> Trained:
         UserError: the file is gone, damaged or of another network; `remedy` is the sentence that says what to do then.
     """
     try:
-        model, _ = zoo.create(record["name"], "none", record["image_size"], record["dense_stem"], genes=record["genes"])
+        architecture = record.get("architecture", record.get("genes"))  # what it was called before
+        model, _ = zoo.create(
+            record["name"], "none", record["image_size"], record["dense_stem"], architecture=architecture
+        )
         model.load_state_dict(load_file(weights))  # into single precision, whatever the file holds
         numbers = {key: float(record[key]) for key in ("temperature", "shift", "threshold")}
     except (SafetensorError, RuntimeError, KeyError, OSError) as error:

@@ -36,8 +36,8 @@ def run_search(run: Run, config: SearchConfig) -> dict[str, Any]:
     """The stage "search": look for a network, write ``results/search.json`` and return it.
 
     Returns:
-        ``trials``: records ``number, state`` (a value of STATES, or why a proposal was given up)``, genes, auroc``
-        (validation, of the last epoch reached), ``epochs, mega_macs, parameters, images_per_second, front``;
+        ``trials``: records ``number, state`` (a value of STATES, or why a proposal was given up), ``architecture``,
+        ``auroc`` (validation, of the last epoch reached), ``epochs, mega_macs, parameters, images_per_second, front``;
         ``chosen``: the complete trial with the highest AUROC, by which the detector ``searched`` is built.
 
     Raises:
@@ -104,8 +104,8 @@ def _objective(made: Pairs, config: SearchConfig) -> Callable[["optuna.Trial"], 
     training = DetectorConfig(names=("searched",), weights="none", **same)
 
     def objective(trial: "optuna.Trial") -> float:
-        genes = {name: trial.suggest_categorical(name, choices) for name, choices in searched.SPACE.items()}
-        found = searched.cost(lambda: searched.SearchedNet(genes), made.cache.shape[1])
+        architecture = {name: trial.suggest_categorical(name, choices) for name, choices in searched.SPACE.items()}
+        found = searched.cost(lambda: searched.SearchedNet(architecture), made.cache.shape[1])
         for key, value in found.items():
             trial.set_user_attr(key, value)
         if found["mega_macs"] > config.max_mega_macs:
@@ -123,7 +123,7 @@ def _objective(made: Pairs, config: SearchConfig) -> Callable[["optuna.Trial"], 
 
         try:
             _, history, record = classifier.train(
-                made, training, "searched", config.seed, genes=genes, report=report, quiet=True
+                made, training, "searched", config.seed, architecture=architecture, report=report, quiet=True
             )
         except TrainingDiverged as error:
             trial.set_user_attr("why", "diverged")
@@ -163,7 +163,7 @@ def summary(study: "optuna.Study", config: SearchConfig) -> dict[str, Any]:
                 "auroc": reached[max(reached)] if reached else None,
                 "epochs": len(reached),
                 **own,
-                "genes": trial.params,
+                "architecture": trial.params,
             }
         )
     table = pd.DataFrame(rows)

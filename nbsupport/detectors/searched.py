@@ -34,14 +34,14 @@ SPACE: dict[str, tuple] = {
 }
 
 
-def check(genes: Mapping[str, Any]) -> None:
+def check(architecture: Mapping[str, Any]) -> None:
     """Raise :class:`ConfigError` for a point outside the space."""
     for name, choices in SPACE.items():
-        if name not in genes:
+        if name not in architecture:
             raise ConfigError(f"The searched network lacks '{name}', one of: {', '.join(map(str, choices))}.")
-        if genes[name] not in choices:
-            raise ConfigError(unknown(name, str(genes[name]), map(str, choices)))
-    for name in genes:
+        if architecture[name] not in choices:
+            raise ConfigError(unknown(name, str(architecture[name]), map(str, choices)))
+    for name in architecture:
         if name not in SPACE:
             raise ConfigError(unknown("part of a searched network", name, SPACE))
 
@@ -93,28 +93,31 @@ class Block(nn.Module):
 class SearchedNet(nn.Module):
     """The network of one point of :data:`SPACE`.
 
-    Args: genes: a value for each name of :data:`SPACE`. Raises ConfigError for any other.
+    Args: architecture: a value for each name of :data:`SPACE`. Raises ConfigError for any other.
     """
 
-    def __init__(self, genes: Mapping[str, Any]) -> None:
+    def __init__(self, architecture: Mapping[str, Any]) -> None:
         super().__init__()
-        check(genes)
-        self.stem = genes["stem"]
+        check(architecture)
+        self.stem = architecture["stem"]
         self.register_buffer("filters", high_pass(), persistent=False)
         seen = {"colour": 3, "residual": 9, "both": 12}[self.stem]
-        kernel, width = genes["kernel"], genes["width"]
+        kernel, width = architecture["kernel"], architecture["width"]
         layers: list[nn.Module] = [
-            nn.Conv2d(seen, width, kernel, genes["stem_stride"], kernel // 2, bias=False),
+            nn.Conv2d(seen, width, kernel, architecture["stem_stride"], kernel // 2, bias=False),
             _act(width),
         ]
-        for stage in range(genes["stages"]):
+        for stage in range(architecture["stages"]):
             if stage:
-                wider = round(width * genes["growth"] / 8) * 8
-                layers.append(_down(genes["down"], width, wider, kernel))
+                wider = round(width * architecture["growth"] / 8) * 8
+                layers.append(_down(architecture["down"], width, wider, kernel))
                 width = wider
-            layers += [Block(width, genes["block"], kernel, genes["squeeze"]) for _ in range(genes["depth"])]
+            layers += [
+                Block(width, architecture["block"], kernel, architecture["squeeze"])
+                for _ in range(architecture["depth"])
+            ]
         self.layers = nn.Sequential(*layers)
-        self.pool = SelectAdaptivePool2d(pool_type=genes["pool"], flatten=True)
+        self.pool = SelectAdaptivePool2d(pool_type=architecture["pool"], flatten=True)
         self.head = nn.Linear(width * self.pool.feat_mult(), 1)
 
     def forward(self, images: Tensor) -> Tensor:

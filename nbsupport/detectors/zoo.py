@@ -166,7 +166,7 @@ def create(
     image_size: int = 64,
     dense_stem: bool = False,
     seed: int = 0,
-    genes: Mapping[str, Any] | None = None,
+    architecture: Mapping[str, Any] | None = None,
 ) -> tuple[Detector, str]:
     """Build a detector.
 
@@ -177,7 +177,7 @@ def create(
         image_size: height and width of the pictures; networks that are not built for one size take others as well.
         dense_stem: take one halving out of the stem (see the module's text).
         seed: of the random weights: of the whole network, or of its head alone.
-        genes: of the detector ``searched``: a point of ``searched.SPACE``.
+        architecture: of the detector ``searched``: a point of ``searched.SPACE``.
 
     Returns:
         The detector, in training mode, and which weights it really got: ``none``, ``imagenet (<source>)`` or the path.
@@ -189,7 +189,7 @@ def create(
     found = entry(name)
     weights = found.weights if weights == "default" else weights
     with seeded(seed, "detector", name):
-        body, used = _body(name, found, weights, image_size, genes)
+        body, used = _body(name, found, weights, image_size, architecture)
     if dense_stem:
         if found.densify is None:
             able = [key for key, value in ZOO.items() if value.densify]
@@ -201,15 +201,15 @@ def create(
 
 
 def _body(
-    name: str, found: Entry, weights: str, image_size: int, genes: Mapping[str, Any] | None
+    name: str, found: Entry, weights: str, image_size: int, architecture: Mapping[str, Any] | None
 ) -> tuple[nn.Module, str]:
     """The network behind the entrance with one output, and the weights it got."""
 
     def plain(pretrained: bool = False) -> nn.Module:
         if found.searchable:
-            if genes is None:
+            if architecture is None:
                 raise UserError("There is no searched network yet. Search for one first (chapter 7, search_trials).")
-            return SearchedNet(genes)
+            return SearchedNet(architecture)
         if found.build is not None:
             return found.build(image_size)
         sized = {"img_size": image_size} if found.sized else {}

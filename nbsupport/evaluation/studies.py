@@ -107,14 +107,14 @@ def _one(run: Run, made: Pairs, config: StudyConfig, variant: Variant, seed: int
     fields = {field.name for field in dataclasses.fields(DetectorConfig)}
     same = {key: value for key, value in vars(config).items() if key in fields - {"seeds"}}
     training = DetectorConfig(names=(config.detector,), **(same | variant.changes))
-    genes = run.result("search")["chosen"]["genes"] if zoo.entry(config.detector).searchable else None
+    architecture = run.result("search")["chosen"]["architecture"] if zoo.entry(config.detector).searchable else None
     mark = fingerprint([training.to_mapping(), list(variant.conditions), variant.study, seed, inputs])
     path = run / FOLDER / f"{mark}.parquet"
     if path.exists():
         return pd.read_parquet(path)
-    weights, _, record = classifier.train(made, training, config.detector, seed, genes=genes, quiet=True)
+    weights, _, record = classifier.train(made, training, config.detector, seed, architecture=architecture, quiet=True)
     place = device.choose(config.precision)
-    model, _ = zoo.create(config.detector, "none", made.cache.shape[1], genes=genes)
+    model, _ = zoo.create(config.detector, "none", made.cache.shape[1], architecture=architecture)
     model.load_state_dict(weights)
     place.place(model).eval()
     judged = () if variant.study == "matrix" else config.inpainters

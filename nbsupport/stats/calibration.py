@@ -14,7 +14,8 @@ from sklearn.isotonic import IsotonicRegression
 from nbsupport.core.errors import UserError
 from nbsupport.stats.bootstrap import Interval, share
 
-#: The widest interval of :func:`trust` that says anything, and how far apart shares may lie that count together.
+#: The widest interval of :func:`empirical_precision` that says anything, and how far apart shares may lie that count
+#: together.
 WIDEST, ALIKE = 0.4, 0.1
 #: Share of wrong ones at the thresholds of a verdict.
 ALLOWED = 0.2
@@ -66,7 +67,9 @@ def _rising(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, 
     return levels, IsotonicRegression(out_of_bounds="clip").fit(probabilities, labels, weight).predict(levels)
 
 
-def trust(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray, probability: float) -> Interval | None:
+def empirical_precision(
+    labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray, probability: float
+) -> Interval | None:
     """Of pictures with such a probability, the share that was inpainted, with its interval over groups.
 
     The share is that of :func:`fit_band`'s rising function, for even odds beforehand, so that it never contradicts a

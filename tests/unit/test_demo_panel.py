@@ -35,7 +35,7 @@ def used_once():
     """Libraries that import parts of themselves at first use move Python's random state: have them do it here."""
     values = np.linspace(0, 1, 20)
     calibration.fit_band(values > 0.5, values)
-    calibration.trust(values > 0.5, values, np.arange(20), 0.5)
+    calibration.empirical_precision(values > 0.5, values, np.arange(20), 0.5)
     page = InpaintPanel(Session())
     page.tools.editor.rectangle((5, 5), (20, 20))
     page.inpainter.value = "telea"
@@ -197,7 +197,7 @@ def test_the_ensemble_votes_and_says_unsure_between_its_thresholds(complete):
         assert verdict.vote == pytest.approx((bright + 1) / 2)
         own = verdict.predictions["bright"]
         assert own.verdict == session.inspector.bands["bright"].verdict(own.probability)
-        assert own.trusted is None or own.trusted["low"] <= own.trusted["value"] <= own.trusted["high"]
+        assert own.precision is None or own.precision["low"] <= own.precision["value"] <= own.precision["high"]
     said = [session.verdict(np.full((SIZE, SIZE, 3), v, np.uint8)).predictions["bright"].verdict for v in (10, 250)]
     assert said == ["real", "inpainted"]
 
@@ -272,7 +272,7 @@ def test_a_picture_of_another_kind_or_a_verdict_that_flips_is_said(complete, mon
 
     monkeypatch.setattr(judges, "look", turned)
     flipped = session.verdict(picture).predictions["soft_vote"]
-    assert flipped.verdict == "unsure" and flipped.trusted is None
+    assert flipped.verdict == "unsure" and flipped.precision is None
     monkeypatch.setattr(judges, "look", look)
     judges.kind = types.SimpleNamespace(knows=lambda trained, pictures: np.zeros(len(pictures), bool))
     told = session.verdict(picture)

@@ -1,4 +1,4 @@
-"""Verdicts on files: thresholds that keep their promise, trust that counts, heat where the paint is, bad files told."""
+"""Verdicts on files: thresholds that keep their promise, precision counted, heat where the paint is, bad files told."""
 
 import dataclasses
 import json
@@ -57,7 +57,7 @@ def test_trust_is_the_share_of_such_pictures():
     labels, probabilities = drawn()
     values = []
     for probability in (0.05, 0.5, 0.95):
-        found = calibration.trust(labels, probabilities, np.arange(len(labels)), probability)
+        found = calibration.empirical_precision(labels, probabilities, np.arange(len(labels)), probability)
         assert found["low"] <= found["value"] <= found["high"] < found["low"] + 0.4
         assert found["value"] == pytest.approx(probability, abs=0.17), "these probabilities are nearly calibrated"
         values.append(found["value"])
@@ -69,10 +69,10 @@ def test_a_perfect_detector_is_trusted_and_a_blind_one_half(count):
     """However few or many validation pictures there are; between two steps nobody knows."""
     labels = np.arange(count) % 2 == 0
     perfect, groups = np.where(labels, 0.9, 0.1), np.arange(count)
-    assert calibration.trust(labels, perfect, groups, 0.95)["value"] == 1
-    assert calibration.trust(labels, perfect, groups, 0.05)["value"] == 0
-    assert calibration.trust(labels, perfect, groups, 0.5) is None
-    blind = calibration.trust(labels, np.full(count, 0.5), groups, 0.5)
+    assert calibration.empirical_precision(labels, perfect, groups, 0.95)["value"] == 1
+    assert calibration.empirical_precision(labels, perfect, groups, 0.05)["value"] == 0
+    assert calibration.empirical_precision(labels, perfect, groups, 0.5) is None
+    blind = calibration.empirical_precision(labels, np.full(count, 0.5), groups, 0.5)
     if count == 20:
         assert blind is None, "20 pictures leave too wide an interval"
     else:
@@ -81,9 +81,11 @@ def test_a_perfect_detector_is_trusted_and_a_blind_one_half(count):
 
 def test_too_few_pictures_say_nothing_about_trust():
     labels = np.arange(8) % 2 == 0
-    assert calibration.trust(labels, np.where(labels, 0.9, 0.1), np.arange(8), 0.9) is None
+    assert calibration.empirical_precision(labels, np.where(labels, 0.9, 0.1), np.arange(8), 0.9) is None
     many = np.arange(100) % 2 == 0
-    assert calibration.trust(many, np.where(many, 0.9, 0.1), np.arange(100) // 50, 0.9) is None, "of two groups only"
+    assert calibration.empirical_precision(many, np.where(many, 0.9, 0.1), np.arange(100) // 50, 0.9) is None, (
+        "of two groups only"
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,7 +97,7 @@ def test_trust_never_contradicts_the_verdict(seed, count, skill, share):
     band = calibration.fit_band(labels, probabilities)
     last = 0.0
     for probability in np.linspace(0, 1, 21):
-        found = calibration.trust(labels, probabilities, np.arange(len(labels)), probability)
+        found = calibration.empirical_precision(labels, probabilities, np.arange(len(labels)), probability)
         if found is None:
             continue
         assert found["value"] >= last - 1e-9, "a higher probability, no lower share"
@@ -150,7 +152,7 @@ def test_photographs_of_any_size(run, tmp_path, size):
     found = inspector.inspect(path)
     assert (found.height, found.width) == size
     if min(size) < 32:
-        assert found.verdict == inspection.OTHER and found.probability is found.trusted is found.heat is None
+        assert found.verdict == inspection.OTHER and found.probability is found.precision is found.heat is None
         return
     assert found.verdict in calibration.VERDICTS and found.judged in found.views
     assert found.probability <= highest(inspector, path) + 1e-9, "corrected for the number of squares"
@@ -209,7 +211,7 @@ def test_a_verdict_that_flips_is_unsure_and_has_no_trust(run, tmp_path, monkeypa
 
     monkeypatch.setattr(inspector, "look", turned)
     found = inspector.inspect(path, heat=False)
-    assert found.verdict == "unsure" and "jpeg 90" in found.flips and found.trusted is None
+    assert found.verdict == "unsure" and "jpeg 90" in found.flips and found.precision is None
 
 
 def test_a_picture_of_another_kind_gets_no_verdict(run, tmp_path, monkeypatch):
@@ -219,7 +221,7 @@ def test_a_picture_of_another_kind_gets_no_verdict(run, tmp_path, monkeypatch):
     path = tmp_path / "flat.png"
     Image.new("RGB", (64, 64), (0, 255, 0)).save(path)
     found = inspector.inspect(path)
-    assert found.verdict == inspection.OTHER and found.probability is found.trusted is found.heat is None
+    assert found.verdict == inspection.OTHER and found.probability is found.precision is found.heat is None
     assert found.left_out == ["the largest square"] and found.kind_known
     Image.fromarray(detector_data.photograph(3, 32)).save(path)
     assert inspector.inspect(path).verdict != inspection.OTHER

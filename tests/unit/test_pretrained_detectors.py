@@ -53,7 +53,7 @@ def test_an_inspector_of_the_package_judges_as_that_of_the_run(run, exported):
     for name in of_run.names:
         assert of_package.bands[name].low == pytest.approx(of_run.bands[name].low, abs=1e-4)
     found = of_package.predict(detector_data.photograph(3, 32))
-    assert set(found) == set(of_run.names) and found["soft_vote"].trusted["value"] is not None
+    assert set(found) == set(of_run.names) and found["soft_vote"].precision["value"] is not None
 
 
 def test_no_name_of_a_photograph_leaves_the_run(run, exported):

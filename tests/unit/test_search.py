@@ -24,8 +24,8 @@ SMALL = SearchConfig(
 
 @settings(max_examples=12, deadline=None)
 @given(st.fixed_dictionaries({name: st.sampled_from(choices) for name, choices in searched.SPACE.items()}))
-def test_every_point_is_a_network_that_learns(genes):
-    network = searched.SearchedNet(genes)
+def test_every_point_is_a_network_that_learns(architecture):
+    network = searched.SearchedNet(architecture)
     output = network(torch.randn(2, 3, 32, 32))
     assert output.shape == (2, 1)
     output.square().sum().backward()
@@ -48,11 +48,11 @@ def test_every_choice_makes_another_network(name):
 
 
 def test_cost_is_counted_as_by_hand():
-    genes = FIRST | {"stages": 2, "depth": 1, "block": "plain", "growth": 2.0}
+    architecture = FIRST | {"stages": 2, "depth": 1, "block": "plain", "growth": 2.0}
     macs = 64 * 64 * 9 * (3 * 16 + 16 * 16) + 32 * 32 * 9 * (16 * 32 + 32 * 32) + 32
-    found = searched.cost(lambda: searched.SearchedNet(genes), 64)
+    found = searched.cost(lambda: searched.SearchedNet(architecture), 64)
     assert found["mega_macs"] == pytest.approx(macs / 1e6)
-    assert found["parameters"] == sum(p.numel() for p in searched.SearchedNet(genes).parameters())
+    assert found["parameters"] == sum(p.numel() for p in searched.SearchedNet(architecture).parameters())
 
 
 def test_points_outside_the_space_are_refused():
@@ -74,7 +74,7 @@ def test_searches_goes_on_and_the_find_is_a_detector(tmp_path, monkeypatch):
     calls, train = [], classifier.train
 
     def killed(*arguments, **named):
-        calls.append(named["genes"])
+        calls.append(named["architecture"])
         if len(calls) == 2:
             raise KeyboardInterrupt
         return train(*arguments, **named)
@@ -84,7 +84,7 @@ def test_searches_goes_on_and_the_find_is_a_detector(tmp_path, monkeypatch):
         search.run_search(run, SMALL)
     assert run.record("search") is None and len(calls) == 2
     with monkeypatch.context() as patch:
-        patch.setattr(classifier, "train", lambda *a, **k: calls.append(k["genes"]) or train(*a, **k))
+        patch.setattr(classifier, "train", lambda *a, **k: calls.append(k["architecture"]) or train(*a, **k))
         result = search.run_search(run, SMALL)
     assert calls[2] == calls[1], "the trial that was cut off comes again"
     trained = [trial for trial in result["trials"] if trial["state"] in ("complete", "pruned")]
@@ -97,7 +97,7 @@ def test_searches_goes_on_and_the_find_is_a_detector(tmp_path, monkeypatch):
     table = classifier.fit(
         run, DetectorConfig(inpainters=(), train_count=0, names=("searched",), epochs=2, batch_size=8)
     )
-    assert table.loc[0, "genes"] == result["chosen"]["genes"] and table.loc[0, "weights_used"] == "none"
+    assert table.loc[0, "architecture"] == result["chosen"]["architecture"] and table.loc[0, "weights_used"] == "none"
     detector = predict.load(run, "searched")
     assert isinstance(detector.model.body, searched.SearchedNet)
     before = read_json(run / "stages" / "detectors.json")["inputs"]

@@ -8,7 +8,7 @@ from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.detectors import networks, searched, zoo
 
 SIZE = 64
-GENES = {name: choices[0] for name, choices in searched.SPACE.items()}  # for "searched" alone
+ARCHITECTURE = {name: choices[0] for name, choices in searched.SPACE.items()}  # for "searched" alone
 every_detector = pytest.mark.parametrize("name", sorted(zoo.ZOO))
 
 
@@ -19,7 +19,7 @@ def pictures(count: int, seed: int = 0) -> torch.Tensor:
 @pytest.fixture(scope="module", params=sorted(zoo.ZOO))
 def model(request):
     """Each detector, made once, since the largest take seconds; what is asked of it holds whatever its weights are."""
-    return zoo.create(request.param, "none", SIZE, genes=GENES)[0].eval()
+    return zoo.create(request.param, "none", SIZE, architecture=ARCHITECTURE)[0].eval()
 
 
 def test_one_finite_logit_a_picture_whatever_the_company(model):

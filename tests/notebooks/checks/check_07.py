@@ -36,6 +36,6 @@ def check(run: Run) -> None:
 
     searched = run.result("search")
     assert searched["chosen"]["state"] == "complete" and searched["chosen"]["front"] in (True, False)
-    assert predict.load(run, "searched").record["genes"] == searched["chosen"]["genes"]
+    assert predict.load(run, "searched").record["architecture"] == searched["chosen"]["architecture"]
     judged_by = {record["by"] for record in run.result("strata")["records"]}
     assert "position" in judged_by
