@@ -56,8 +56,8 @@ def pairs(logits: pd.DataFrame, labels: np.ndarray) -> list[dict[str, object]]:
     Args: logits: (N, D), a column for each detector; one at least 0 says "fake". labels: (N,) 0 or 1.
 
     Returns:
-        records ``first, second``, :data:`MEASURES`, and ``first_mends``, ``second_mends``: of the other's errors, the
-        share that this one judges correctly (None if the other has none).
+        records ``first, second``, :data:`MEASURES`, and ``first_complementarity``, ``second_complementarity``: of the
+        other's errors, the share that this one judges correctly (None if the other has none).
     """
     labels = np.asarray(labels)
     right = (logits >= 0).eq(labels == 1, axis=0)
@@ -68,12 +68,13 @@ def pairs(logits: pd.DataFrame, labels: np.ndarray) -> list[dict[str, object]]:
             {"first": a, "second": b}
             | of_pair(first, second)
             | {"logit_correlation": logit_correlation(logits[a].to_numpy(), logits[b].to_numpy(), labels)}
-            | {"first_mends": mends(first, second), "second_mends": mends(second, first)}
+            | {"first_complementarity": complementarity(first, second)}
+            | {"second_complementarity": complementarity(second, first)}
         )
     return records
 
 
-def mends(helper: np.ndarray, erring: np.ndarray) -> float | None:
+def complementarity(helper: np.ndarray, erring: np.ndarray) -> float | None:
     """Of the pictures that `erring` judged wrongly, the share that `helper` got right; (N,) bool, True = right."""
     return float(helper[~erring].mean()) if (~erring).any() else None
 

@@ -75,7 +75,7 @@ def pair_matrices(
     return figure
 
 
-def mending(table: pd.DataFrame, arm: str) -> Figure:
+def complementarity(table: pd.DataFrame, arm: str) -> Figure:
     """Of the errors of each member (rows), the share that each other member or ensemble judges correctly (columns).
 
     Args: table: the score table of members and ensembles; test split, first seed.

@@ -42,6 +42,8 @@ BEST = "checkpoints/tdanet_best.safetensors"
 #: Share of the training pictures without any hole: the arm ``reconstructed`` of chapter 6 asks for such a repainting,
 #: and a network that never saw one paints something wild.
 EMPTY_HOLES = 0.06
+#: Steps from which a training says beforehand how long it will take; that costs some steps by itself.
+ESTIMATED = 1000
 #: How many times the best validation error says that the weights are lost; adversarial losses cost a tenth or two.
 DIVERGED = 2.0
 SHOWN = ("hole_l1", "kl", "adversarial", "matching")
@@ -183,6 +185,10 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
     log = progress.Log(run, LOG, trainer.step) if first else None
     if state is not None and first:
         print(f"[tdanet] continues from the checkpoint of step {trainer.step}.")
+    if config.steps - trainer.step >= ESTIMATED:
+        told = _estimate(_trainer(run, config, fabric), sampler, config.steps - trainer.step)
+        if first:
+            print(f"[tdanet] {told}")
     with tqdm(total=config.steps, initial=trainer.step, desc="TDANet", unit="step", disable=not first) as bar:
         while trainer.step < config.steps and not (config.patience and waited >= config.patience):
             start = time.perf_counter()
@@ -212,6 +218,20 @@ def _train(run: Run, watch: Callable | None, trainer: Trainer, fingerprint: str)
     if trainer.step < config.steps:
         print(f"[tdanet] stopped early at step {trainer.step}: {config.patience} validations without an improvement.")
     return table
+
+
+def _estimate(spare: Trainer, sampler: Sampler, left: int) -> str:
+    """How long `left` steps take, measured on a trainer of their own, which is thrown away: a sentence."""
+    config = spare.config
+    spare.step = config.discriminator_alone  # what comes before is cheaper
+    lasted = []
+    for number in range(1, 2 * config.matching_every + 3):
+        start = time.perf_counter()
+        spare.train_step(sampler.batch(number, spare.fabric.device))
+        lasted.append(time.perf_counter() - start)
+    each = float(np.mean(lasted[2:]))  # the first ones are slower
+    said = f"{left:,} steps of {config.batch_size} photographs at {config.batch_size / each:.0f} photographs/s"
+    return f"{said}: about {max(1, round(left * each / 60)):,} minutes, beside what else this machine does."
 
 
 def _asks(dataset: Dataset, config: TrainingConfig) -> bool:

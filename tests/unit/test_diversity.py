@@ -46,7 +46,7 @@ def test_a_twin_is_no_diversity_and_one_without_errors_has_none():
     assert diversity.of_pair(np.ones(5, bool), np.ones(5, bool)) == {
         "disagreement": 0, "q": None, "error_correlation": None, "kappa": None
     }  # fmt: skip
-    assert diversity.mends(right, np.ones(10, bool)) is None and diversity.mends(~right, right) == 1
+    assert diversity.complementarity(right, np.ones(10, bool)) is None and diversity.complementarity(~right, right) == 1
 
 
 def judged(path, table) -> tuple[Run, dict]:
@@ -148,6 +148,6 @@ def test_figures_draw_every_member_and_arm(made):
     assert len(figure.axes) == 3 and len(figure.axes[0].get_yticklabels()) == 5
     assert len(figures.gains(result["comparisons"], ensemble_report.BEST).axes) == 3
     assert len(figures.pair_matrices(result["diversity"], "spliced").axes) == 3
-    assert len(figures.mending(table, "spliced").axes[0].get_xticklabels()) == 5
+    assert len(figures.complementarity(table, "spliced").axes[0].get_xticklabels()) == 5
     assert len(figures.weights(result["weights"]).axes) == 2
     assert len(figures.reliability(table, result["ensembles"]).axes) >= 3

@@ -13,6 +13,7 @@ from nbsupport.config import MatchingConfig, TrainingConfig
 from nbsupport.core import checkpoints, device
 from nbsupport.core.errors import MissingStage, UserError
 from nbsupport.inpainters import registry
+from nbsupport.runs import Run
 from nbsupport.tdanet import damsm, weights
 from nbsupport.training import matching, progress, step, tdanet
 from nbsupport.training.batches import Sampler
@@ -150,6 +151,15 @@ def trainer_for(data, **changes):
         mask_shares={"centre": 1.0}, coverage_low=0.25, coverage_high=0.25, train_text=True, **values
     )
     return step.Trainer(tdanet.build(data, matcher, config), matcher, config, device.fabric("float32"))
+
+
+def test_an_estimate_comes_first_and_changes_nothing(run, monkeypatch, capsys):
+    matching.fit(run, MATCHING)
+    plain = tdanet.fit(run, TRAINING).model.state_dict()
+    monkeypatch.setattr(tdanet, "ESTIMATED", 3)
+    told = tdanet.fit(Run(run.path, replace=True), dataclasses.replace(TRAINING, checkpoint_every=3)).model.state_dict()
+    assert "[tdanet] 6 steps of 4 photographs at " in capsys.readouterr().out
+    assert all(torch.equal(tensor, told[name]) for name, tensor in plain.items())
 
 
 def test_a_validation_error_twice_the_best_stops_a_training_whose_losses_are_finite(run, monkeypatch):
