@@ -8,7 +8,7 @@ def check(run: Run) -> None:
     made, result = pairs.load(run), run.result("detectors")
     used = {row["name"] for row in result["trained"]}
     under = run.result("robustness")["records"]
-    asked = {"clean", *run.record("robustness")["config"]["conditions"]}
+    asked = {"clean", "sharpness matched", *run.record("robustness")["config"]["conditions"]}
     for name in used:
         assert {record["condition"] for record in under if record["detector"] == name} == asked
     studied = {(record["study"], record["variant"]) for record in run.result("studies")["records"]}
