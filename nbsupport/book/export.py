@@ -15,7 +15,7 @@ from nbsupport.core import checkpoints, files
 from nbsupport.core.errors import UserError
 from nbsupport.runs import Run
 from nbsupport.stats.intervals import format_interval
-from nbsupport.tdanet.weights import FOLDER, LICENCES, half
+from nbsupport.tdanet.weights import FOLDER, LICENCES, SUBJECTS, half
 
 if TYPE_CHECKING:
     from nbsupport.data.index import Dataset
@@ -79,8 +79,8 @@ interval from a bootstrap over groups):
 {measures}A caption of another photograph costs {effect[value]:.4f} ({effect[low]:.4f} to {effect[high]:.4f}).
 
 **Licence.** The weights are under the licence of this repository. {data_licence}
-**Use.** Research on inpainting and its detection. The network paints birds in the middle of small pictures; it knows
-nothing else{soft}. It cannot restore what really stood in the hole.
+**Use.** Research on inpainting and its detection. The network paints {subject} in the middle of small pictures; it
+knows nothing else{soft}. It cannot restore what really stood in the hole.
 **Load.** `inpainters.create("tdanet:{name}")`.
 **Rebuild.** `{command}`, then `python -m nbsupport export --run RUN --name {name}`.
 """
@@ -128,6 +128,7 @@ def export(run: Run, name: str, command: str, folder: Path = FOLDER) -> Path:
         name=name,
         preset=config.preset,
         size=config.image_size,
+        subject=SUBJECTS[about["dataset"]],
         photographs=len(dataset.rows("train")),
         dataset=about["dataset"],
         seed=about["split_seed"],

@@ -216,16 +216,16 @@ def export(
             raise ConfigError("Detectors are exported with --name NAME --detectors FIRST SECOND …")
         from nbsupport.detectors import packaged
 
-        made = command or f"python -m nbsupport run --run {run_name}"
+        made = command or opened.command()
         place = packaged.export(opened, name, [*detectors, *(more or [])], made)
         for path in sorted(place.iterdir()):
             out.print(f"{plain(path)} ({path.stat().st_size / 1e6:.2f} MB)")
         return
     if name:
-        path = export.export(opened, name, command or f"python -m nbsupport train --run {run_name}")
+        path = export.export(opened, name, command or opened.command(verb="train"))
         out.print(f"Weights and card: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
         if opened.require("matching")["notes"]["weights"] == "trained":
-            path = export.export_matching(opened, name, command or f"python -m nbsupport train --run {run_name}")
+            path = export.export_matching(opened, name, command or opened.command(verb="train"))
             out.print(f"Matching: {plain(path.parent)} ({path.stat().st_size / 1e6:.1f} MB)")
     for written in export.export_results(opened):
         out.print(f"Numbers: {plain(written)}")

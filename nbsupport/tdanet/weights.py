@@ -27,6 +27,9 @@ FOLDER = Path(__file__).resolve().parents[1] / "pretrained"
 #: Where a run keeps its own.
 WEIGHTS, MATCHING_WEIGHTS = "checkpoints/tdanet.safetensors", "checkpoints/matching.safetensors"
 
+#: What the photographs show, and so what weights trained on them can paint.
+SUBJECTS = {"cub": "birds", "pets": "cats and dogs", "synthetic": "drawn birds", "folder": "what it was trained on"}
+
 #: What may be done with the photographs that weights were trained on.
 LICENCES = {
     "cub": "CUB-200-2011, whose photographs they were trained on, is for non-commercial research and education.",

@@ -7,7 +7,7 @@ import torch
 
 from nbsupport import quality
 from nbsupport.book import export
-from nbsupport.config import MatchingConfig, TrainingConfig
+from nbsupport.config import DATASETS, MatchingConfig, TrainingConfig
 from nbsupport.core.errors import ConfigError, UserError
 from nbsupport.core.files import read_json, write_json
 from nbsupport.data.captions import Vocabulary
@@ -130,6 +130,10 @@ def test_each_that_comes_with_the_package_loads_and_has_a_card(name):
     assert (weights.FOLDER / f"{name}.safetensors").stat().st_size < 20e6
     about, card = weights.describe(name), (weights.FOLDER / f"{name}.md").read_text()
     assert f"{about['results']['tdanet']['hole_l1']['tdanet']['value']:.4f}" in card
+
+
+def test_every_source_has_a_licence_and_a_subject_for_its_card():
+    assert set(weights.SUBJECTS) == set(weights.LICENCES) == set(DATASETS)
 
 
 @pytest.mark.parametrize("name", weights.matching_names())
