@@ -5,7 +5,7 @@ the longer side as cover it, half a square apart at most; each is made as small 
 stretched its photographs (``fit``) sees the whole at once. The answer is that of the square with the highest
 probability, corrected for their number: among untouched validation photographs the largest of `m` is as rare as the
 corrected one is alone. Tiles at the photograph's own scale are none of the views: of 64-px tiles of untouched CUB
-photographs the package's detectors know 44 % as pictures of their kind, and call one of those inpainted in 68 % of the
+photographs the package's detectors know 38 % as pictures of their kind, and call one of those inpainted in 70 % of the
 photographs; the heat map shows that scale. Not here: asking the detectors (``detectors.inspection``, ``demo.state``).
 """
 
