@@ -359,6 +359,10 @@ class PairsConfig(Config):
 AUGMENT: tuple[Augmentation, ...] = ("jpeg", "webp", "resize", "blur")
 
 
+#: Fields of :class:`PairTrainingConfig` in which the search and the studies do as the detectors do.
+SHARED_TRAINING = ("batch_size", "augment", "augment_share", "fake_arms", "inpainters", "precision")
+
+
 @dataclass(frozen=True)
 class PairTrainingConfig(Config):
     """What every training of a detector has in common, in chapters 7 and 8."""

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from nbsupport import config
-from nbsupport.config import DATASETS, Config
+from nbsupport.config import DATASETS, SHARED_TRAINING, Config
 from nbsupport.core.errors import ConfigError, UserError, unknown
 from nbsupport.core.files import hash_file
 from nbsupport.runs import project_root
@@ -48,7 +48,6 @@ class Part:
         return {self.called.get(f, f if f in self.shared else self.prefix + f): f for f in fields}
 
 
-_TRAINING = ("batch_size", "augment", "augment_share", "fake_arms", "inpainters", "precision")
 #: What each chapter is set by. A parameter that the chapter's cell does not show is set by its mapping ``more``.
 CONFIGURATIONS: Mapping[int, Sequence[Part]] = {
     1: [Part(config.DataConfig)],
@@ -60,12 +59,12 @@ CONFIGURATIONS: Mapping[int, Sequence[Part]] = {
     6: [Part(config.PairsConfig)],
     7: [
         Part(config.DetectorConfig),
-        Part(config.SearchConfig, "search_", _TRAINING, {"train_count": "search_count"}, fixed=("seed",)),
+        Part(config.SearchConfig, "search_", SHARED_TRAINING, {"train_count": "search_count"}, fixed=("seed",)),
         Part(config.EvaluationConfig, fixed=("seed",)),
     ],
     8: [
         Part(config.RobustnessConfig, "condition_", ("seed",), {"conditions": "conditions"}),
-        Part(config.StudyConfig, "study_", called={"train_count": "study_count"}, fixed=(*_TRAINING, "seeds")),
+        Part(config.StudyConfig, "study_", called={"train_count": "study_count"}, fixed=(*SHARED_TRAINING, "seeds")),
         Part(config.EvaluationConfig),
     ],
     9: [Part(config.EnsembleConfig, called={"names": "ensembles"})],

@@ -26,7 +26,7 @@ from nbsupport.detectors import views
 from nbsupport.inpainters import base, neighbourhood
 from nbsupport.inpainters.neighbourhood import Square
 from nbsupport.masks import MaskSet
-from nbsupport.runs import Run
+from nbsupport.runs import CHAPTER_OF_STAGE, Run
 
 if TYPE_CHECKING:  # timm and scikit-learn take seconds to import: the page is shown before the detectors are there
     from nbsupport.detectors.inspection import Inspector, Prediction
@@ -259,7 +259,8 @@ class Session:
         if self.inspector is not None:
             return ""
         if self.run is None:
-            return "No trained detectors came with the package. Train some with: python -m nbsupport run --only 1-7"
+            command = f"python -m nbsupport run --only 1-{CHAPTER_OF_STAGE['detectors']}"
+            return f"No trained detectors came with the package. Train some with: {command}"
         return (
             "This run has no trained detectors, and none came with the package. Train them with: "
             f"{self.run.command_up_to('detectors')}"

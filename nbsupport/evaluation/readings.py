@@ -8,6 +8,7 @@ leaves out one half. Not here: the findings of chapter 10 (:mod:`.findings`).
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from nbsupport.evaluation.sharpness import MATCHED
 from nbsupport.stats.intervals import format_interval
 
 Records = Sequence[Mapping]
@@ -223,7 +224,7 @@ def held(under: Records, left: Records, studied: Records, arms: Sequence[str]) -
     """
     lines = []
     for arm in arms:
-        own = [record for record in _first_seed(under) if record["arm"] == arm]
+        own = [r for r in _first_seed(under) if r["arm"] == arm and r["condition"] != MATCHED]
         names = list(dict.fromkeys(record["detector"] for record in own))
         firm = [n for n in names if all(above_chance(record["auroc"]) for record in own if record["detector"] == n)]
         lines.append(

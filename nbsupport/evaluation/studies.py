@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from nbsupport import pairs
-from nbsupport.config import DetectorConfig, EvaluationConfig, StudyConfig
+from nbsupport.config import SHARED_TRAINING, DetectorConfig, EvaluationConfig, StudyConfig
 from nbsupport.core import device, rng
 from nbsupport.core.errors import MissingStage
 from nbsupport.core.files import atomic_path, fingerprint
@@ -67,8 +67,7 @@ def shared_with(detectors: Mapping[str, Any]) -> dict[str, Any]:
 
     Args: detectors: a DetectorConfig as a mapping, e.g. ``run.record("detectors")["config"]``.
     """
-    same = ("augment", "augment_share", "batch_size", "seeds", "fake_arms", "inpainters", "precision")
-    return {name: detectors[name] for name in same}
+    return {name: detectors[name] for name in (*SHARED_TRAINING, "seeds")}
 
 
 def make(run: Run, config: StudyConfig) -> pd.DataFrame:

@@ -172,6 +172,11 @@ def worth(effect: Mapping, error: float) -> str:
     return [said for share, said in WORTH if effect["value"] / error >= share][-1]
 
 
+def cost_reading(cost: Mapping, error: float) -> str:
+    """What a wrong caption costs, and what that is worth. Args: as :func:`worth`."""
+    return f"A wrong caption costs {format_interval(cost, 4)}: the network {worth(cost, error)}."
+
+
 def missing_or_wrong(effects: Mapping[str, Mapping[str, Mapping]], caption_dropout: float) -> str:
     """Whether a missing caption costs more than a wrong one, and why that can be.
 
@@ -229,9 +234,7 @@ def reading(found: Mapping, names: Mapping[str, str]) -> str:
         lines.append(f"{names[found['perceptual']]}: {format_interval(own[found['perceptual']])}.")
     lines += [f"Against {name}: {said}." for name, said in found["verdicts"].items()]
     cost = found["caption_effect"]["tdanet"]["mismatched"]["hole_l1"]
-    lines.append(
-        f"A wrong caption costs {format_interval(cost, 4)}: the network {worth(cost, own['hole_l1']['value'])}."
-    )
+    lines.append(cost_reading(cost, own["hole_l1"]["value"]))
     return "\n".join(f"- {line}" for line in lines)
 
 

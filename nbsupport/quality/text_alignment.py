@@ -227,7 +227,7 @@ def reading(report: Mapping, alignment: Mapping) -> str:
     """
     cost = alignment["caption_effect"]["mismatched"]["hole_l1"]
     error = report["measures"]["tdanet"]["matched"]["hole_l1"]["value"]
-    lines = [f"A wrong caption costs {format_interval(cost, 4)}: the network {intervals.worth(cost, error)}."]
+    lines = [intervals.cost_reading(cost, error)]
     for kind, own in alignment["caption_found_gain"].items():
         said = verdict(own, "is found more often", "is found less often", "is not shown to be found more often")
         lines.append(f"In the result the right caption {said} than for {_FILLED[kind]} ({format_interval(own)}).")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nbsupport import runs
 from nbsupport.book import chapters, runner
 from nbsupport.book.chapters import source
 
@@ -72,6 +73,10 @@ def test_a_second_run_skips_every_chapter(smoke_run):
     parameters = chapters.plan(CHAPTERS, "smoke")
     stale = [c.name for c in CHAPTERS if not runner.is_current(smoke_run.run, c, parameters[c.number], CHAPTERS)]
     assert not stale
+
+
+def test_the_last_chapter_is_the_one_that_messages_name():
+    assert CHAPTERS[-1].number == runs.LAST_CHAPTER and max(runs.CHAPTER_OF_STAGE.values()) <= runs.LAST_CHAPTER
 
 
 # --- its form ------------------------------------------------------------------------------------------------------

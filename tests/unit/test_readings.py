@@ -130,7 +130,8 @@ def test_what_held_under_corruptions_sharpness_and_unseen_inpainters():
     ]
     cell = {"study": "matrix", "seed": 0, "arm": "spliced", "condition": "clean", "variant": "tdanet + degraded"}
     studied = [cell | {"inpainter": name, "auroc": ci(0.7, 0.6, 0.8)} for name in ("tdanet", "telea")]
-    text = readings.held([under("clean", 0.8), under("jpeg 60", 0.7)], left, studied, ["spliced"])
+    records = [under("clean", 0.8), under("jpeg 60", 0.7), under("sharpness matched", 0.4)]  # the last is no corruption
+    text = readings.held(records, left, studied, ["spliced"])
     assert "1 of 1 detectors are shown to be better than chance under every corruption (a)" in text
     assert "0 of 1 detectors are still shown" in text and "blur" in text
     assert "Of 1 trainings" in text and ", 1 are shown" in text
